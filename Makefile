@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Everything a person does in a checkout. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.cache/venv/bin:$(PATH)
+# Output as it happens, also through a pipe.
+export PYTHONUNBUFFERED := 1
+
+PLAY := ansible-playbook
+
+.PHONY: help up status ssh down test lint unit embedded-test sanity molecule bench tools packages build
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@echo "CLUSTER=name after any of them names another set of machines (default: aurora)."
+
+up: tools packages ## From nothing to six machines with a running job
+	$(PLAY) playbooks/provision.yml
+	$(PLAY) site.yml
+	$(PLAY) playbooks/hello_world.yml
+	$(PLAY) playbooks/status.yml
+
+status: tools ## Machines, their state and the three interfaces' URLs
+	@$(PLAY) playbooks/status.yml
+
+ssh: tools ## A shell on one machine: make ssh HOST=devtools
+	@tools/ssh.sh "$(HOST)"
+
+down: tools ## Remove the machines and all else that `make up` made, except the download cache
+	$(PLAY) playbooks/destroy.yml
+
+test: tools ## All tests, the cheap ones first
+	tools/stages.sh lint unit embedded-test sanity molecule
+
+lint: tools ## ansible-lint, yamllint, ruff, shellcheck
+	tools/lint.sh
+
+unit: tools ## Unit tests of the plugins, the roles and the tree
+	pytest tests/unit
+
+embedded-test: tools packages ## Tests of the embedded packages
+	pytest embedded/*/tests
+
+sanity: tools ## ansible-test sanity
+	tools/sanity.sh
+
+molecule: tools packages ## All molecule scenarios, one after another
+	tools/molecule.sh
+
+bench: tools ## Measurements under tests/bench
+	pytest -s tests/bench
+
+tools: ## What the other targets need: Debian packages, .cache/venv, the collection's link
+	@tools/setup.sh
+
+packages: tools ## The embedded Debian packages, into .cache/packages
+	@for build in embedded/*/build.py; do echo "== $$build"; python3 "$$build" .cache/packages; done
+
+build: tools ## The collection's archive, into .cache
+	ansible-galaxy collection build --force --output-path .cache
