@@ -6,9 +6,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+venv="$PWD/.cache/venv"
 home="$PWD/.cache/sanity/home"
 copy="$PWD/.cache/sanity/ansible_collections/aurora/cluster"
 log="$PWD/.cache/sanity/log.txt"
+export PATH="$venv/bin:$PATH"
 
 rm -rf "$copy"
 mkdir -p "$copy" "$home/.ansible/test/cache"
@@ -37,9 +39,19 @@ mkdir -p "$home/.config/pip"
 pip config list | sed -n "s/^\(global\|install\|:env:\)\.\([^=]*\)='\(.*\)'$/\2 = \3/p" |
   { echo "[global]"; awk -F ' = ' '{value[$1] = $0} END {for (key in value) print value[key]}'; } >"$home/.config/pip/pip.conf"
 
+# Each Python that works here is tested with; launchers for versions that are not installed are left out.
+bin="$PWD/.cache/sanity/bin"
+rm -rf "$bin"
+mkdir "$bin"
+for version in 3.8 3.9 3.10 3.12 3.13; do
+  if real="$("python$version" -c 'import sys; print(sys.executable)' 2>/dev/null)"; then
+    ln -s "$real" "$bin/python$version"
+  fi
+done
+
 cd "$copy"
 status=0
-HOME="$home" ansible-test sanity --color no "$@" 2>&1 | tee "$log" || status=$?
+HOME="$home" PATH="$venv/bin:$bin:/usr/sbin:/usr/bin:/sbin:/bin" ansible-test sanity --color no "$@" 2>&1 | tee "$log" || status=$?
 
 # Nothing tested must not look like all well.
 ran="$(grep -c '^Running sanity test' "$log" || true)"
