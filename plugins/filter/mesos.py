@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How values are written for Mesos daemons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ansible.errors import AnsibleFilterError
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _pairs(value: object, filter_name: str) -> list[tuple[str, object]]:
+    if not isinstance(value, Mapping):
+        raise AnsibleFilterError(f"{filter_name} needs a dictionary of name to value, got {value!r}.")
+    return sorted((str(name), item) for name, item in value.items())
+
+
+def mesos_environment(flags: Mapping[str, object]) -> dict[str, str]:
+    """Turn flags into the environment variables Mesos reads them from: {'work_dir': …} into {'MESOS_WORK_DIR': …}."""
+    return {f"MESOS_{name.upper()}": _text(value) for name, value in _pairs(flags, "mesos_environment")}
+
+
+def mesos_pairs(value: Mapping[str, object]) -> str:
+    """Turn a dictionary into the form of --attributes and --resources: 'cpus:4;mem:1024'."""
+    return ";".join(f"{name}:{_text(item)}" for name, item in _pairs(value, "mesos_pairs"))
+
+
+class FilterModule:
+    def filters(self) -> dict[str, object]:
+        return {"mesos_environment": mesos_environment, "mesos_pairs": mesos_pairs}
