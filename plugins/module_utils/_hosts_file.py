@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A named block in a hosts file: pure functions from bytes to bytes. Nothing here touches a file."""
+
+from __future__ import annotations
+
+import re
+from collections import namedtuple
+
+from ansible_collections.aurora.cluster.plugins.module_utils._hosts_entries import HostsError, as_dicts
+from ansible_collections.aurora.cluster.plugins.module_utils._hosts_lines import (
+    BLOCK_NAME,
+    fold,
+    parse_address,
+    parse_entry,
+    release,
+    split_eol,
+    split_lines,
+    unrelease,
+)
+
+BOM = b"\xef\xbb\xbf"
+BEGIN = "# BEGIN aurora.cluster hosts: "
+END = "# END aurora.cluster hosts: "
+# Inside the block: the newline in front of it is ours, the file had none at its end.
+NO_NEWLINE = b"# the line above this block had no newline"
+MARKER = re.compile(rb"\s*#+\s*(BEGIN|END)\s+aurora\.cluster\s+hosts\b\s*:?\s*(.*?)\s*", re.IGNORECASE | re.DOTALL)
+HOSTMANAGER_BEGIN = b"## vagrant-hostmanager-start"
+HOSTMANAGER_END = b"## vagrant-hostmanager-end"
+
+Request = namedtuple("Request", "block entries state format loopback on_conflict adopt")
+Plan = namedtuple("Plan", "content entries added removed kept released adopted warnings")
+# first and last are indexes of the marker lines.
+Region = namedtuple("Region", "name first last")
+
+
+def check_block_name(name):
+    if not BLOCK_NAME.fullmatch(name):
+        raise HostsError(f"block: {name!r} is no block name, use up to 63 letters, digits, '.', '_' and '-'")
+
+
+def to_text(value):
+    """Bytes as text that hides nothing."""
+    return value.decode("utf-8", "backslashreplace")
+
+
+def quoted(name):
+    return repr(name) if name else "a block without id"
+
+
+def pair_markers(markers, what):
+    """Turn [(index, is_begin, name)] in file order into Regions, or raise naming every line that does not fit."""
+    regions, problems, seen, opened = [], [], set(), None
+    for index, is_begin, name in markers:
+        if is_begin:
+            if opened:
+                problems.append(
+                    f"line {index + 1} begins {quoted(name)} before the one begun on line {opened[0] + 1} has ended"
+                )
+            if name in seen:
+                problems.append(f"line {index + 1} begins {quoted(name)} a second time")
+            seen.add(name)
+            opened = (index, name)
+        elif opened and name in (None, opened[1]):
+            regions.append(Region(opened[1], opened[0], index))
+            opened = None
+        else:
+            problems.append(f"line {index + 1} ends {name or 'a block'} that was not begun")
+    if opened:
+        problems.append(f"line {opened[0] + 1} begins {quoted(opened[1])} and nothing ends it")
+    if problems:
+        raise HostsError(
+            f"the markers of {what} are damaged: {'; '.join(problems)}. Nothing was changed: put the markers right by "
+            "hand, so that no line of yours is lost"
+        )
+    return regions
+
+
+def find_blocks(bodies):
+    """The Regions of all blocks of this collection, by name."""
+    markers = []
+    for index, body in enumerate(bodies):
+        match = MARKER.fullmatch(body) if b"#" in body else None
+        if not match:
+            continue
+        is_begin = match.group(1).upper() == b"BEGIN"
+        name = match.group(2).decode("ascii", "replace")
+        if not BLOCK_NAME.fullmatch(name) or body != ((BEGIN if is_begin else END) + name).encode():
+            raise HostsError(
+                f"line {index + 1} looks like a marker of this module but is not exactly one: {to_text(body)!r}. "
+                "Nothing was changed: put it right or remove it by hand"
+            )
+        markers.append((index, is_begin, name))
+    return {region.name: region for region in pair_markers(markers, "aurora.cluster blocks")}
+
+
+def hostmanager_markers(bodies):
+    markers = []
+    for index, body in enumerate(bodies):
+        text = body.rstrip()
+        if text == HOSTMANAGER_END:
+            markers.append((index, False, None))
+        elif text == HOSTMANAGER_BEGIN or text.startswith(HOSTMANAGER_BEGIN + b" id:"):
+            markers.append((index, True, to_text(text.partition(b" id:")[2].strip())))
+    return markers
+
+
+def find_adopted(bodies, adopt):
+    """The Regions other programs left and the request takes over."""
+    regions = []
+    for wanted in adopt:
+        if wanted["writer"] == "vagrant_hostmanager":
+            name = wanted.get("id") or ""
+            found = pair_markers(hostmanager_markers(bodies), "vagrant-hostmanager")
+            regions.extend(region for region in found if name in (region.name, "any"))
+            continue
+        marker = wanted["marker"]
+        begin, end = (marker.replace("{mark}", wanted[side]).encode() for side in ("marker_begin", "marker_end"))
+        if begin == end:
+            raise HostsError(f"adopt: the marker {marker!r} must contain {{mark}}")
+        markers = [
+            (index, body == begin, begin.decode() if body == begin else None)
+            for index, body in enumerate(bodies)
+            if body in (begin, end)
+        ]
+        regions.extend(pair_markers(markers, f"blockinfile ({marker})"))
+    return sorted(set(regions), key=lambda region: region.first)
+
+
+def check_nesting(blocks, adopted, foreign):
+    """Refuse regions that overlap: removing one would take part of the other."""
+    regions = sorted([*blocks.values(), *adopted], key=lambda region: region.first)
+    for outer, inner in zip(regions, regions[1:]):
+        if inner.first <= outer.last:
+            raise HostsError(
+                f"the blocks on lines {outer.first + 1}-{outer.last + 1} and {inner.first + 1}-{inner.last + 1} are "
+                "nested. Nothing was changed: separate them by hand"
+            )
+    for block in blocks.values():
+        before = [is_begin for index, is_begin, _name in foreign if index < block.first]
+        after = [is_begin for index, is_begin, _name in foreign if index > block.last]
+        inside = any(block.first < index < block.last for index, _is_begin, _name in foreign)
+        if inside or (before and before[-1] and after and not after[0]):
+            raise HostsError(
+                f"the block on lines {block.first + 1}-{block.last + 1} and one of vagrant-hostmanager are nested. "
+                "Nothing was changed: separate them by hand"
+            )
+
+
+def block_pairs(bodies, region):
+    """Return ([(address, name)], [index of a line that is neither an entry nor ours])."""
+    pairs, strange = [], []
+    for index in range(region.first + 1, region.last):
+        body = bodies[index]
+        entry = parse_entry(body)
+        address = entry and parse_address(entry[0])
+        if address:
+            pairs.extend((str(address), to_text(name)) for name in entry[1])
+        elif body.strip() and body != NO_NEWLINE:
+            strange.append(index)
+    return pairs, strange
+
+
+def render_block(request, eol, no_newline):
+    lines = [(BEGIN + request.block).encode()]
+    if no_newline:
+        lines.append(NO_NEWLINE)
+    for address, names in request.entries:
+        if request.format == "line_per_name":
+            lines.extend(f"{address}\t{name}".encode() for name in names)
+        else:
+            lines.append(f"{address}\t{' '.join(names)}".encode())
+    lines.append((END + request.block).encode())
+    return b"".join(line + eol for line in lines)
+
+
+class Outside:
+    """The lines outside the block: which of our names stand there, and what is done about it."""
+
+    def __init__(self, request, blocks):
+        self.request = request
+        self.ours = {}
+        for address, names in request.entries:
+            for name in names:
+                self.ours.setdefault(name.lower(), set()).add(address)
+        self.blocks = [region for region in blocks.values() if region.name != request.block]
+        self.released, self.warnings, self.problems = [], [], []
+
+    def rewrite(self, index, line):
+        """Return the line as it has to be: names of ours released earlier restored, those to release now released."""
+        body, eol = split_eol(line)
+        original, released = unrelease(body)
+        was_ours = released.pop(self.request.block, None) is not None
+        entry = parse_entry(original)
+        hits = [name for name in entry[1] if fold(name) in self.ours] if entry else []
+        address = parse_address(entry[0]) if hits else None
+        hits = [name for name in hits if address and str(address) not in self.ours[fold(name)]]
+        if hits and self._takes(index, address, hits, release(original, released)):
+            released[self.request.block] = list(dict.fromkeys(hits))
+            names = [to_text(name) for name in released[self.request.block]]
+            self.released.append({"line": index + 1, "address": str(address), "names": names})
+        elif not was_ours:
+            return line
+        return release(original, released) + eol
+
+    def _takes(self, index, address, hits, shown):
+        """Whether hits are to be taken off the line; shown is the line without our own doing."""
+        policy, remedy = self.request.on_conflict, ""
+        other = next((region.name for region in self.blocks if region.first < index < region.last), None)
+        if address.is_loopback and not other:
+            if self.request.loopback == "release":
+                return True
+            policy, remedy = "warn", "; loopback=release takes it off there"
+        elif policy == "replace" and not other:
+            return True
+        active = parse_entry(shown)
+        standing = {fold(name) for name in active[1]} if active else set()
+        names = [name for name in dict.fromkeys(map(fold, hits)) if name in standing]
+        if names:
+            place = f"line {index + 1} gives {', '.join(names)} the address {address}"
+            if other:
+                place += f" in the block {other!r}"
+            if policy == "warn":
+                self.warnings.append(place + ", and the resolver takes whichever line comes first" + remedy)
+            else:
+                self.problems.append(place)
+        return False
+
+    def raise_problems(self):
+        if self.problems:
+            remedy = "remove them there, or set on_conflict to warn or replace"
+            if self.request.on_conflict == "replace":
+                remedy = "replace does not reach into another block; remove the names from one of the two"
+            raise HostsError(
+                f"names of the block {self.request.block!r} stand outside it with another address: "
+                f"{'; '.join(self.problems)}. Nothing was changed: {remedy}"
+            )
+
+
+def make_plan(content, request):
+    """Return the Plan that brings content (bytes of a hosts file) to what request asks for."""
+    bom = BOM if content.startswith(BOM) else b""
+    lines = split_lines(content.replace(BOM, b"", 1) if bom else content)
+    bodies = [split_eol(line)[0] for line in lines]
+    blocks = find_blocks(bodies)
+    adopted = find_adopted(bodies, request.adopt)
+    check_nesting(blocks, adopted, hostmanager_markers(bodies))
+
+    outside = Outside(request, blocks)
+    own = blocks.get(request.block)
+    place = own or (adopted[0] if adopted else None)
+    removed_at = {index for region in adopted for index in range(region.first, region.last + 1)}
+    if own:
+        removed_at.update(range(own.first, own.last + 1))
+    start = place.first if place else len(lines)
+    before, after = (
+        [outside.rewrite(index, lines[index]) for index in part if index not in removed_at]
+        for part in (range(start), range(start, len(lines)))
+    )
+    outside.raise_problems()
+
+    had, warnings = [], outside.warnings
+    for region in [*([own] if own else []), *adopted]:
+        pairs, strange = block_pairs(bodies, region)
+        had.extend(pairs)
+        if strange and region is own:
+            numbers = ", ".join(str(index + 1) for index in strange)
+            warnings.append(f"line {numbers} inside the block was no entry of this module and is gone")
+
+    owned_eol = b""
+    if own and bodies[own.first + 1] == NO_NEWLINE:
+        owned_eol = split_eol(lines[own.first])[1]
+    if owned_eol and before and before[-1].endswith(owned_eol) and before[-1] != owned_eol:
+        before[-1] = before[-1][: -len(owned_eol)]
+    else:
+        owned_eol = b""
+
+    if request.state == "present":
+        text = b"".join(before + after)
+        crlf = text.count(b"\r\n")
+        eol = b"\r\n" if crlf * 2 > text.count(b"\n") else b"\n"
+        no_newline = bool(before) and not before[-1].endswith(b"\n")
+        block = (eol if no_newline else b"") + render_block(request, eol, no_newline)
+    else:
+        block = owned_eol if after else b""
+    wanted = [(address, name) for address, names in request.entries for name in names]
+    return Plan(
+        content=bom + b"".join(before) + block + b"".join(after),
+        entries=as_dicts(wanted),
+        added=as_dicts(_minus(wanted, had)),
+        removed=as_dicts(_minus(had, wanted)),
+        kept=as_dicts(_minus(wanted, _minus(wanted, had))),
+        released=outside.released,
+        adopted=[{"first_line": region.first + 1, "last_line": region.last + 1} for region in adopted],
+        warnings=warnings,
+    )
+
+
+def _minus(pairs, others):
+    others = {(address, name.lower()) for address, name in others}
+    return [pair for pair in dict.fromkeys(pairs) if (pair[0], pair[1].lower()) not in others]
