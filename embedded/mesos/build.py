@@ -43,7 +43,7 @@ class BuildError(Exception):
 
 def run(*command: str | os.PathLike) -> str:
     print("+ " + " ".join(map(str, command)), flush=True)
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    result = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     if result.returncode:
         raise BuildError(f"{command[0]} failed with status {result.returncode}")
     return result.stdout
@@ -71,7 +71,7 @@ def fingerprint() -> str:
 def is_current(package: pathlib.Path, wanted: str) -> bool:
     if not package.exists():
         return False
-    found = subprocess.run(["dpkg-deb", "--info", package, "fingerprint"], capture_output=True, text=True)
+    found = subprocess.run(["dpkg-deb", "--info", package, "fingerprint"], check=False, capture_output=True, text=True)
     return found.returncode == 0 and found.stdout.strip() == wanted
 
 
@@ -134,7 +134,7 @@ def install_files(root: pathlib.Path) -> None:
         for program in programs:
             (root / "usr" / directory / program).symlink_to("../libexec/mesos/mesos")
 
-    def copy(source: str, target: str) -> None:
+    def copy(source: str | os.PathLike, target: str) -> None:
         (root / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(HERE / source, root / target)
 
@@ -144,7 +144,8 @@ def install_files(root: pathlib.Path) -> None:
     copy("debian/copyright", "usr/share/doc/mesos/copyright")
     for file in sorted((HERE / "webui").rglob("*")):
         if file.is_file():
-            copy(f"webui/{file.relative_to(HERE / 'webui')}", f"usr/share/mesos/webui/{file.relative_to(HERE / 'webui')}")
+            name = file.relative_to(HERE)
+            copy(name, f"usr/share/mesos/{name}")
 
 
 def pack(root: pathlib.Path, package: pathlib.Path, mark: str) -> None:
@@ -152,7 +153,7 @@ def pack(root: pathlib.Path, package: pathlib.Path, mark: str) -> None:
     files = sorted(file for file in root.rglob("*") if file.is_file() and not file.is_symlink())
     control.mkdir()
     (control / "md5sums").write_text(
-        "".join(f"{hashlib.md5(file.read_bytes()).hexdigest()}  {file.relative_to(root)}\n" for file in files)
+        "".join(f"{hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()}  {file.relative_to(root)}\n" for file in files)
     )
     size = sum(file.stat().st_size for file in files) // 1024
     (control / "control").write_text((HERE / "debian/control").read_text() + f"Installed-Size: {size}\n")

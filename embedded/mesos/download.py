@@ -60,7 +60,7 @@ def pip_settings(pip: list[str]) -> dict[str, str]:
     def ask(*arguments: str) -> str:
         # pip folds its help text to the terminal's width, which may cut the address in two.
         environment = {**os.environ, "COLUMNS": "500", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        run = subprocess.run([*pip, *arguments], env=environment, capture_output=True, text=True)
+        run = subprocess.run([*pip, *arguments], check=False, env=environment, capture_output=True, text=True)
         if run.returncode:
             raise DownloadError(f"{' '.join(pip + list(arguments))} failed:\n{run.stderr.strip()}")
         return run.stdout
@@ -170,7 +170,7 @@ def fetch(project: str, name: str, expected: str, directory: str) -> str:
             except (OSError, ValueError) as error:
                 tried.append(f"{without_password(page)}: {error}")
                 continue
-            check(part, expected, f"It came from {without_password(url)}; the index serves another file than the pinned one.")
+            check(part, expected, f"It came from {without_password(url)}: the index serves another file than the pinned.")
             os.replace(part, path)
             return path
     finally:
