@@ -40,7 +40,7 @@ unit: tools ## Unit tests of the plugins, the roles and the tree
 	pytest tests/unit
 
 embedded-test: tools packages ## Tests of the embedded packages
-	pytest embedded/*/tests
+	@for tests in embedded/*/tests; do echo "== $$tests"; pytest "$$tests"; done
 
 sanity: tools ## ansible-test sanity
 	tools/sanity.sh

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the inventory sets for the roles, held against what the roles say they take."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import functools
+import hashlib
+import os
+import re
+import urllib.parse
+from dataclasses import dataclass, field
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_inventory import UNRESOLVED, cluster_hosts
+
+COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FLAG = re.compile(r"[a-z][a-z0-9_]*")
+SHA256 = re.compile(r"sha256:[0-9a-fA-F]{64}")
+# Its variables are what the other roles hand to it, and its name is one that users' own variables begin with.
+SHARED_ROLE = "common"
+EXACT_TYPES = {
+    "bool": (bool, "true or false"),
+    "dict": (dict, "a dictionary"),
+    "list": ((list, tuple), "a list"),
+}
+
+
+@dataclass
+class Role:
+    name: str
+    options: dict = field(default_factory=dict)  # of all its entry points
+    main: dict = field(default_factory=dict)  # of the entry point main
+    defaults: dict = field(default_factory=dict)  # those that need no templating
+    flags: set | None = None  # None where a role has no list of its daemon's flags
+    typed: dict = field(default_factory=dict)  # flag to the variable that sets it
+
+
+def _load(*parts):
+    path = os.path.join(*parts)
+    return (DataLoader().load_from_file(path) or {}) if os.path.exists(path) else {}
+
+
+def load_roles(collection=COLLECTION):
+    """Return the roles of a collection by name, read from their specs, defaults and lists of flags."""
+    directory = os.path.join(collection, "roles")
+    roles = {}
+    for name in sorted(os.listdir(directory)):
+        entries = _load(directory, name, "meta", "argument_specs.yml").get("argument_specs", {})
+        specs = {entry: spec.get("options") or {} for entry, spec in entries.items()}
+        defaults = _load(directory, name, "defaults", "main.yml")
+        flags = _load(directory, name, "vars", "flags.yml").get(f"__{name}_flags")
+        settings = str(_load(directory, name, "vars", "main.yml").get(f"__{name}_flag_values", ""))
+        roles[name] = Role(
+            name=name,
+            options={option: detail for options in specs.values() for option, detail in options.items()},
+            main=specs.get("main", {}),
+            defaults={key: value for key, value in defaults.items() if "{{" not in str(value)},
+            flags=None if flags is None else set(flags),
+            typed=dict(re.findall(rf"'(\w+)': ({name}_\w+)", settings)),
+        )
+    return roles
+
+
+def role_of(variable, roles):
+    """Return the role whose name a variable begins with; of several the longest."""
+    owners = [role for role in roles if variable.startswith(f"{role}_")]
+    return roles[max(owners, key=len)] if owners else None
+
+
+def did_you_mean(word, known, prefix=""):
+    """Return a question for the nearest of the known words, all of which begin with the prefix."""
+    words = {name.removeprefix(prefix): name for name in sorted(known)}
+    close = difflib.get_close_matches(word.removeprefix(prefix), words, n=1)
+    return f": did you mean {words[close[0]]}?" if close else ""
+
+
+def type_errors(variable, value, option):
+    """Return what a role's own spec finds wrong with a value.
+
+    A spec also takes text that can be made into a dictionary, list or boolean, but the role would get the text.
+    """
+    exact = EXACT_TYPES.get(option.get("type"))
+    if exact and value is not None and not isinstance(value, exact[0]):
+        return [f"must be {exact[1]}, not the {type(value).__name__} {value!r}"]
+    spec = {variable: {**option, "required": False}}
+    errors = ArgumentSpecValidator(spec).validate({variable: value}).error_messages
+    if errors and option.get("no_log"):
+        return ["its value does not fit (not shown, it is secret)"]
+    return errors
+
+
+def check_variables(hosts, groups, roles, problems):
+    """Variables that no role takes, values of the wrong type, required values that are missing."""
+    for host in cluster_hosts(groups):
+        for variable, value in hosts[host].items():
+            role = role_of(variable, roles)
+            if role is None:
+                continue
+            if variable not in role.options:
+                if role.name != SHARED_ROLE:
+                    hint = (
+                        did_you_mean(variable, role.options, f"{role.name}_")
+                        or f": see roles/{role.name}/README.md for those it takes"
+                    )
+                    problems.add(f"{variable} is not a variable of the role {role.name}{hint}", host)
+            elif value is not UNRESOLVED:
+                for error in type_errors(variable, value, role.options[variable]):
+                    problems.add(f"{variable}: {error}", host)
+        for role in roles.values():
+            if host not in groups.get(role.name, []):
+                continue
+            for variable, option in role.main.items():
+                if option.get("required") and variable not in hosts[host]:
+                    problems.add(f"{variable} is required by the role {role.name} and not set", host)
+
+
+def check_flags(hosts, groups, roles, problems):
+    """The flags in <role>_options: known to the daemon, well formed, and not those that have a variable of their own."""
+    for role in roles.values():
+        if role.flags is None:
+            continue
+        name = f"{role.name}_options"
+        for host in groups.get(role.name, []):
+            options = hosts[host].get(name)
+            extra = hosts[host].get(f"{role.name}_extra_flags")
+            if not isinstance(options, dict):
+                continue
+            known = role.flags | (set(extra) if isinstance(extra, list) else set())
+            for flag, value in options.items():
+                for text in flag_problems(role, str(flag), value, known):
+                    problems.add(f"{name}: {text}", host)
+
+
+def flag_problems(role, flag, value, known):
+    typed = role.typed.get(flag, f"{role.name}_{flag}")
+    bare = re.sub(r"^(no-|no_)", "", flag.split("=")[0].lstrip("-")).lower().replace("-", "_").removeprefix("mesos_")
+    if not FLAG.fullmatch(flag) and bare in known:
+        value_hint = ": false" if flag.lstrip("-").startswith("no-") else ""
+        yield f"{flag!r} is not the bare name of a flag: write {bare}{value_hint}"
+    elif flag not in known:
+        yield (
+            f"{flag!r} is not a flag of the daemon{did_you_mean(flag, known)} "
+            f"(a flag of another version goes into {role.name}_extra_flags too)"
+        )
+    elif typed in role.options:
+        yield f"{flag!r} has a variable of its own: set {typed} instead"
+    if value is None or isinstance(value, (list, dict)) or "\n" in str(value):
+        yield f"the value of {flag!r} must be one line of text, a number or a boolean, not {value!r}"
+
+
+@functools.cache
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def check_sources(hosts, groups, roles, problems):
+    """Packages and archives: named in full, and where they are on the controller, there and as they should be."""
+    for role in roles.values():
+        for host in groups.get(role.name, []):
+            for variable in role.options:
+                if variable.endswith("_install_method"):
+                    for text in source_problems(role, hosts[host], variable.removesuffix("_install_method")):
+                        problems.add(text, host)
+
+
+def source_problems(role, variables, prefix):
+    """Yield what is wrong with one of a role's sources, whose variables begin with the prefix."""
+
+    def effective(name):
+        return variables.get(f"{prefix}_{name}", role.defaults.get(f"{prefix}_{name}"))
+
+    method = effective("install_method")
+    if method == "package":
+        yield from package_problems(effective, prefix)
+    elif method == "archive":
+        url, checksum = effective("archive_url"), effective("archive_checksum")
+        yield from file_problems(f"{prefix}_archive_url", url, f"{prefix}_archive_checksum", checksum)
+
+
+def package_problems(effective, prefix):
+    name = f"{prefix}_package_source"
+    source = effective("package_source")
+    if not isinstance(source, dict) or not source:
+        return
+    kinds = [kind for kind in ("url", "directory", "deb") if source.get(kind)]
+    if len(kinds) != 1:
+        yield f"{name} names {' and '.join(kinds) or 'no source'}: give it one of url, directory or deb"
+    elif "directory" in kinds:
+        version = effective("package_version")
+        yield from directory_problems(
+            f"{name}.directory",
+            source["directory"],
+            effective("package_name"),
+            version if isinstance(version, str) and version else "*",
+            prefix,
+        )
+    elif "deb" in kinds:
+        yield from file_problems(f"{name}.deb", source["deb"], f"{name}.checksum", source.get("checksum"))
+
+
+def directory_problems(variable, directory, package, version, prefix):
+    path = os.path.expanduser(str(directory))
+    if not os.path.isabs(path):
+        yield f"{variable} is {directory}: write the whole path, for example with {{{{ inventory_dir }}}}"
+        return
+    if not os.path.isdir(path):
+        yield f"{variable} is {path}, which is not a directory on this computer: make it, or set it to where the packages are"
+        return
+    if not isinstance(package, str):
+        return
+    packages = [urllib.parse.unquote(file).split("_") for file in os.listdir(path) if file.endswith(".deb")]
+    versions = sorted(parts[1] for parts in packages if parts[0] == package and len(parts) == 3)
+    if not versions:
+        there = ", ".join(sorted({parts[0] for parts in packages})) or "no package"
+        yield f"{variable} is {path}, which holds {there} but not {package}: put it there, or set {prefix}_package_name"
+    elif not any(fnmatch.fnmatchcase(held, version) for held in versions):
+        yield (
+            f"{variable} is {path}, which holds {package} {', '.join(versions)} but not {version}: "
+            f"put it there, or set {prefix}_package_version"
+        )
+
+
+def file_problems(variable, place, checksum_variable, checksum):
+    """Yield what is wrong with one file, a path on the controller or a URL, and its checksum."""
+    if UNRESOLVED in (place, checksum):
+        return
+    if not place:
+        yield f"{variable} is not set: set it to a path on this computer or a URL"
+        return
+    if not checksum:
+        yield f"{checksum_variable} is not set: set it to sha256: and the checksum of {place}"
+        return
+    if not SHA256.fullmatch(str(checksum)):
+        yield f"{checksum_variable} is {checksum}: write it as sha256: and 64 hexadecimal digits"
+        return
+    if "://" in str(place):
+        return
+    path = os.path.expanduser(str(place))
+    if not os.path.isabs(path):
+        yield f"{variable} is {place}: write the whole path, for example with {{{{ inventory_dir }}}}"
+    elif not os.path.isfile(path):
+        yield f"{variable} is {path}, which is not a file on this computer: put it there, or set it to where it is"
+    elif sha256(path) != str(checksum).lower():
+        yield (
+            f"{checksum_variable} does not match: {path} has {sha256(path)}, not {checksum}: "
+            "fetch the file again, or correct the checksum if the file is the right one"
+        )
+
+
+def check_role_variables(hosts, groups, roles, problems):
+    check_variables(hosts, groups, roles, problems)
+    check_flags(hosts, groups, roles, problems)
+    check_sources(hosts, groups, roles, problems)
