@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How values are written for Mesos daemons."""
+"""How settings are written for Mesos and Aurora daemons."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
@@ -29,6 +30,14 @@ def mesos_pairs(value: Mapping[str, object]) -> str:
     return ";".join(f"{name}:{_text(item)}" for name, item in _pairs(value, "mesos_pairs"))
 
 
+def command_flags(flags: Mapping[str, object], prefix: str = "--") -> str:
+    """Turn flags into words of a command line: '--port=1338 --mesos-root=/var/lib/mesos'.
+
+    A word is quoted where it has to be; a shell and systemd take the quotes off alike.
+    """
+    return " ".join(shlex.quote(f"{prefix}{name}={_text(value)}") for name, value in _pairs(flags, "command_flags"))
+
+
 class FilterModule:
     def filters(self) -> dict[str, object]:
-        return {"mesos_environment": mesos_environment, "mesos_pairs": mesos_pairs}
+        return {"mesos_environment": mesos_environment, "mesos_pairs": mesos_pairs, "command_flags": command_flags}
