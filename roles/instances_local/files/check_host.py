@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find out whether this computer can run the wanted machines, without changing anything.
+
+Reads the wish as JSON from standard input and answers with JSON: problems (it cannot work), notes (it works, but not
+fully) and extra (machines that exist and are not wanted).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+# Mounts an overlay and makes a bridge and every namespace a machine needs, all of it in namespaces that end with the trial.
+TRIALS = {
+    "namespaces": (["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "true"], ""),
+    "bridges": (
+        ["unshare", "--net", "sh", "-c", "ip link add trial type bridge && ip link add name a type veth peer name b"],
+        "load the kernel modules bridge and veth",
+    ),
+    "overlay mounts": (
+        [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            "cd {directory} && mkdir lower upper work root"
+            " && mount -t overlay trial -o lowerdir=lower,upperdir=upper,workdir=work root",
+        ],
+        "load the kernel module overlay, and keep instances_local_directory on a file system that is not itself an overlay",
+    ),
+}
+
+
+def platform_problems() -> list[str]:
+    uname = os.uname()
+    if uname.sysname != "Linux":
+        return [f"this is {uname.sysname}, and local machines need Linux"]
+    problems = []
+    if uname.machine != "x86_64":
+        problems.append(f"this computer is {uname.machine}, and local machines need amd64 (x86_64)")
+    if os.geteuid() != 0:
+        problems.append("you are not root; run the playbook as root")
+    if not shutil.which("apt-get"):
+        problems.append("there is no apt-get, and the machines are made from Debian's packages with Debian's tools")
+    return problems
+
+
+def kernel_problems(directory: pathlib.Path) -> list[str]:
+    while not directory.is_dir():
+        directory = directory.parent
+    problems = []
+    for what, (command, remedy) in TRIALS.items():
+        if what == "bridges" and not shutil.which("ip"):
+            continue  # iproute2 is among the packages that are installed next
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".trial-") as scratch:
+            argv = [part.format(directory=scratch) for part in command]
+            result = subprocess.run(argv, check=False, capture_output=True, text=True)
+        if result.returncode:
+            reason = result.stderr.strip() or "no capability for it"
+            problems.append(f"{what} do not work here ({reason})" + (f"; {remedy}" if remedy else ""))
+    return problems
+
+
+def cgroup_state(root: pathlib.Path = pathlib.Path("/sys/fs/cgroup")) -> tuple[list[str], list[str]]:
+    """Return problems and notes about the cgroup trees."""
+    unified = (root / "cgroup.controllers").exists()
+    if not unified and not (root / "systemd").is_dir() and not (root / "unified").is_dir():
+        return [
+            f"neither a cgroup v2 tree nor systemd's own is mounted below {root}; "
+            f"mkdir {root}/systemd && mount -t cgroup -o none,name=systemd systemd {root}/systemd"
+        ], []
+    if not os.access(root / ("cgroup.procs" if unified else "systemd"), os.W_OK):
+        return [f"{root} is read-only here, as in a container that may not make cgroups"], []
+    if unified:
+        have = set((root / "cgroup.controllers").read_text(encoding="ascii").split())
+    else:
+        have = {
+            name
+            for name, file in {"memory": "memory/memory.limit_in_bytes", "cpu": "cpu/cpu.shares"}.items()
+            if (root / file).exists()
+        }
+    # Bandwidth limits are a kernel option of their own on v1; the root cgroup does not show them, a lower one would.
+    missing = sorted({"memory", "cpu"} - have)
+    notes = [f"this kernel offers no {name} controller, so instances_local_{option} is not enforced" for name, option in
+             (("cpu", "cpus"), ("memory", "memory")) if name in missing]
+    return [], notes
+
+
+def route_problems(wish: dict, routes: str) -> list[str]:
+    """Compare the wanted networks with the kernel's routing table (the format of /proc/net/route)."""
+    wanted = {
+        ipaddress.ip_network(f"{wish['subnet']}.0/24"): (wish["bridge"], "instances_local_subnet"),
+        ipaddress.ip_network(wish["cache"]): ("lo", "instances_local_cache_address"),
+    }
+    problems = []
+    for line in routes.splitlines()[1:]:
+        interface, destination, *_rest, mask, _mtu, _window, _irtt = line.split()
+        existing = ipaddress.ip_network(
+            (int(destination, 16).to_bytes(4, sys.byteorder), bin(int(mask, 16)).count("1"))
+        )
+        if existing.prefixlen == 0:
+            continue
+        problems += [
+            f"{variable} ({network}) overlaps the network {existing} of interface {interface}; set another {variable}"
+            for network, (ours, variable) in wanted.items()
+            if interface != ours and existing.overlaps(network)
+        ]
+    return problems
+
+
+def machine_problems(machines: list[dict]) -> list[str]:
+    problems = []
+    if not machines:
+        problems.append("the group aurora_cluster has no hosts")
+    taken: dict[int, str] = {}
+    for machine in machines:
+        name = machine["name"]
+        try:
+            number = int(machine["number"])
+        except (TypeError, ValueError):
+            number = 0
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", name):
+            problems.append(f"{name}: a machine's name is made of small letters, digits and inner hyphens, 42 at most")
+        if not 2 <= number <= 254:
+            problems.append(
+                f"{name}: instances_local_number is {machine['number']!r}; give the host a number from 2 to 254"
+            )
+        elif number in taken:
+            problems.append(f"{name}: instances_local_number {number} is also that of {taken[number]}; numbers are unique")
+        else:
+            taken[number] = name
+        if not re.fullmatch(r"[1-9][0-9]*[MG]", str(machine["memory"])):
+            problems.append(f"{name}: instances_local_memory is {machine['memory']!r}; give it as 512M or 2G")
+        try:
+            enough = float(machine["cpus"]) >= 0.01
+        except (TypeError, ValueError):
+            enough = False
+        if not enough:
+            problems.append(f"{name}: instances_local_cpus is {machine['cpus']!r}; give a number of CPUs, such as 0.5 or 2")
+    return problems
+
+
+def existing_machines(wish: dict) -> tuple[list[str], list[str]]:
+    """Return problems with machines that exist already, and the names of those that are not wanted."""
+    directory = pathlib.Path(wish["directory"]) / "machines"
+    if not directory.is_dir():
+        return [], []
+    problems = []
+    for link in sorted(directory.glob("*/image")):
+        image = pathlib.Path(os.readlink(link))
+        name = link.parent.name
+        if not image.name.startswith(wish["release"] + "-"):
+            problems.append(
+                f"{name} was made from {image.name}, and instances_local_release is {wish['release']}; "
+                "remove this set of machines (destroy.yml) before you change the release"
+            )
+        elif not image.is_dir():
+            problems.append(f"{name}: its image {image} is gone; remove this set of machines (destroy.yml) and make it again")
+    wanted = {machine["name"] for machine in wish["machines"]}
+    return problems, sorted(path.name for path in directory.iterdir() if path.is_dir() and path.name not in wanted)
+
+
+def main() -> None:
+    wish = json.load(sys.stdin)
+    problems = platform_problems()
+    notes: list[str] = []
+    extra: list[str] = []
+    if not problems:
+        problems = kernel_problems(pathlib.Path(wish["directory"]))
+        cgroup_problems, notes = cgroup_state()
+        problems += cgroup_problems
+        problems += route_problems(wish, pathlib.Path("/proc/net/route").read_text(encoding="ascii"))
+        old_problems, extra = existing_machines(wish)
+        problems += old_problems
+    problems += machine_problems(wish["machines"])
+    json.dump({"problems": problems, "notes": notes, "extra": extra}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
