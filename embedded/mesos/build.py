@@ -153,7 +153,10 @@ def pack(root: pathlib.Path, package: pathlib.Path, mark: str) -> None:
     files = sorted(file for file in root.rglob("*") if file.is_file() and not file.is_symlink())
     control.mkdir()
     (control / "md5sums").write_text(
-        "".join(f"{hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()}  {file.relative_to(root)}\n" for file in files)
+        "".join(
+            f"{hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()}  {file.relative_to(root)}\n"
+            for file in files
+        )
     )
     size = sum(file.stat().st_size for file in files) // 1024
     (control / "control").write_text((HERE / "debian/control").read_text() + f"Installed-Size: {size}\n")

@@ -170,7 +170,9 @@ def fetch(project: str, name: str, expected: str, directory: str) -> str:
             except (OSError, ValueError) as error:
                 tried.append(f"{without_password(page)}: {error}")
                 continue
-            check(part, expected, f"It came from {without_password(url)}: the index serves another file than the pinned.")
+            check(
+                part, expected, f"It came from {without_password(url)}: the index serves another file than the pinned."
+            )
             os.replace(part, path)
             return path
     finally:

@@ -88,6 +88,31 @@ int logMain(int argc, char** argv) {
   _exit(good ? 0 : 1);
 }
 
+// MasterInfo.pid, "master@ip:port", without "master@". The class has no accessor in the library, but it serializes
+// itself: a protobuf message is (field number << 3 | type), then a varint (type 0) or a length and so many bytes (2).
+static String pidOf(const MasterInfo& info) {
+  const String bytes = info.SerializeAsString();
+  size_t at = 0;
+  auto varint = [&] {
+    uint64_t value = 0;
+    for (int shift = 0; at < bytes.size(); shift += 7) {
+      const uint64_t byte = uint8_t(bytes[at++]);
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    return value;
+  };
+  while (at < bytes.size()) {
+    const uint64_t key = varint(), value = varint();
+    if ((key & 7) == 0) continue;
+    if ((key & 7) != 2 || value > bytes.size() - at) break;
+    const String text = bytes.substr(at, value);
+    if (key >> 3 == 4) return text.substr(text.find('@') + 1);
+    at += value;
+  }
+  die("the leader's record has no pid");
+}
+
 int resolveMain(int argc, char** argv) {
   if (argc != 2 || argv[1][0] == '-') {
     std::cerr << "Usage: mesos-resolve MASTER    (host:port or zk://...)\n";
@@ -102,10 +127,6 @@ int resolveMain(int argc, char** argv) {
     std::cerr << "no leading master at " << argv[1] << " within 5 s\n";
     _exit(1);
   }
-  // MasterInfo's field 4 is the pid, "master@ip:port", preceded by its length in one byte.
-  const String bytes = leader.get().get().SerializeAsString();
-  const size_t at = bytes.find("master@");
-  if (at == String::npos || at == 0) die("the leader's record has no pid");
-  std::cout << bytes.substr(at + 7, bytes[at - 1] - 7) << std::endl;
+  std::cout << pidOf(leader.get().get()) << std::endl;
   _exit(0);
 }

@@ -13,10 +13,10 @@ FINAL = {"TASK_FINISHED", "TASK_FAILED", "TASK_KILLED", "TASK_ERROR", "TASK_LOST
 class Scheduler:
     """One subscription; launches one task a call and follows it to a wanted state."""
 
-    def __init__(self, master: str, user: str, name: str = "test", failover_timeout: float = 30):
+    def __init__(self, master: str, user: str, **info):
         self.master = master
         self.stream = http.client.HTTPConnection(master, timeout=20)
-        info = {"user": user, "name": name, "checkpoint": True, "failover_timeout": failover_timeout}
+        info = {"user": user, "name": "test", "checkpoint": True, "failover_timeout": 30, **info}
         self.stream.request(
             "POST",
             "/api/v1/scheduler",
