@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.aurora.cluster.plugins.filter.hosts_entries import FilterModule
+
+hosts_entries = FilterModule().filters()["hosts_entries"]
+
+HOSTVARS = {
+    "zk1": {"ansible_host": "192.0.2.1", "cluster_address": "10.0.0.1"},
+    "m1": {"ansible_host": "192.0.2.2", "hosts_aliases": ["mesos", "www.example.org"]},
+    "m2": {"ansible_host": "m2.example.net", "cluster_address": "fd00::3"},
+}
+
+
+def listed(entries):
+    return {name: entry["address"] for entry in entries for name in entry["names"]}
+
+
+def test_peers_and_the_controller_are_given_different_addresses():
+    assert hosts_entries(["zk1", "m1"], HOSTVARS) == [
+        {"address": "10.0.0.1", "names": ["zk1"]},
+        {"address": "192.0.2.2", "names": ["m1", "mesos", "www.example.org"]},
+    ]
+    assert hosts_entries(["zk1", "m1"], HOSTVARS, candidates=["ansible_host"])[0]["address"] == "192.0.2.1"
+
+
+def test_a_candidate_that_is_a_name_is_passed_over():
+    found = hosts_entries(["m2", "zk1"], HOSTVARS, candidates=["ansible_host", "cluster_address"])
+    assert listed(found) == {"m2": "fd00::3", "zk1": "192.0.2.1"}
+
+
+def test_a_missing_address_is_told_for_every_host():
+    with pytest.raises(AnsibleFilterError) as caught:
+        hosts_entries(["zk1", "m1", "m2"], HOSTVARS, candidates=["public_ip", "cluster_address"][:1])
+    for host in ("zk1", "m1", "m2"):
+        assert f"{host}: none of public_ip holds an address; set one of them" in str(caught.value)
+
+
+def test_a_missing_address_can_be_skipped():
+    assert listed(hosts_entries(["zk1", "m1"], HOSTVARS, ["cluster_address"], on_missing="skip")) == {"zk1": "10.0.0.1"}
+
+
+def test_candidates_reach_into_variables_and_lists():
+    hostvars = {
+        "a": {"ansible_facts": {"default_ipv4": {"address": "10.0.0.9"}}},
+        "b": {"cluster_address": ["10.0.0.8", "fd00::8", "not an address"]},
+        "c": {"ansible_facts": {"default_ipv4": {}}, "cluster_address": "10.0.0.7"},
+    }
+    found = hosts_entries(list(hostvars), hostvars, ["ansible_facts.default_ipv4.address", "cluster_address"])
+    assert [(entry["address"], entry["names"]) for entry in found] == [
+        ("10.0.0.7", ["c"]),
+        ("10.0.0.8", ["b"]),
+        ("10.0.0.9", ["a"]),
+        ("fd00::8", ["b"]),
+    ]
+
+
+def test_a_loopback_address_is_for_a_machine_alone():
+    hostvars = {"a": {"ansible_host": "127.0.0.1", "cluster_address": "10.0.0.1"}, "b": {"ansible_host": "10.0.0.2"}}
+    candidates = ["ansible_host", "cluster_address"]
+    assert listed(hosts_entries(["a", "b"], hostvars, candidates)) == {"a": "10.0.0.1", "b": "10.0.0.2"}
+    assert listed(hosts_entries(["a"], hostvars, candidates)) == {"a": "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("host", "domain", "names"),
+    [
+        ("zk1", "example.org", ["zk1.example.org", "zk1"]),
+        ("zk1", ".example.org.", ["zk1.example.org", "zk1"]),
+        ("zk1.example.org", "example.org", ["zk1.example.org", "zk1"]),
+        ("zk1.example.org", "", ["zk1.example.org"]),
+        ("zk1.eu", "example.org", ["zk1.eu.example.org", "zk1.eu"]),
+    ],
+)
+def test_the_fully_qualified_name_comes_first(host, domain, names):
+    assert hosts_entries([host], {host: {"ansible_host": "10.0.0.1"}}, domain=domain)[0]["names"] == names
+
+
+def test_hosts_that_share_an_address_share_an_entry():
+    hostvars = {name: {"ansible_host": "10.0.0.1"} for name in ("a", "b")}
+    assert hosts_entries(["a", "b"], hostvars) == [{"address": "10.0.0.1", "names": ["a", "b"]}]
+
+
+@pytest.mark.parametrize(
+    ("host", "variables", "told"),
+    [
+        ("mesos_master", {}, "mesos_master: 'mesos_master' is not a host name"),
+        ("10.0.0.1", {}, "the inventory name is an address; name the host, or list names in hosts_aliases"),
+        ("a", {"hosts_aliases": "b"}, "a: hosts_aliases must be a list"),
+        ("a", {"hosts_aliases": ["localhost"]}, "a: 'localhost' is reserved"),
+        ("a", {"hosts_aliases": ["b c"]}, "a: 'b c' is not a host name"),
+    ],
+)
+def test_bad_names_are_told_with_their_host(host, variables, told):
+    with pytest.raises(AnsibleFilterError, match=told):
+        hosts_entries([host], {host: {"ansible_host": "10.0.0.1", **variables}})
+
+
+def test_an_inventory_of_addresses_can_have_names():
+    hostvars = {"10.0.0.1": {"ansible_host": "10.0.0.1", "hosts_aliases": ["zk1"]}}
+    assert listed(hosts_entries(["10.0.0.1"], hostvars)) == {"zk1": "10.0.0.1"}
+
+
+def test_an_alias_of_two_hosts_is_refused():
+    hostvars = {
+        name: {"ansible_host": f"10.0.0.{number}", "hosts_aliases": ["www"]} for number, name in enumerate("ab")
+    }
+    with pytest.raises(AnsibleFilterError, match="www is given two addresses"):
+        hosts_entries(["a", "b"], hostvars)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("zk1", HOSTVARS), "needs a list of host names"),
+        ((["zk1"], HOSTVARS, "ansible_host"), "candidates must be a list"),
+        ((["zk1"], HOSTVARS, []), "candidates must be a list"),
+        ((["zk1"], HOSTVARS, ["ansible_host"], "ignore"), "on_missing must be fail or skip"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, told):
+    with pytest.raises(AnsibleFilterError, match=told):
+        hosts_entries(*arguments)
