@@ -2,7 +2,7 @@
 """Find out whether this computer can run the wanted machines, without changing anything.
 
 Reads the wish as JSON from standard input and answers with JSON: problems (it cannot work), notes (it works, but not
-fully) and extra (machines that exist and are not wanted).
+fully), extra (machines that exist and are not wanted) and facts about the computer that the role works with.
 """
 
 from __future__ import annotations
@@ -167,20 +167,38 @@ def existing_machines(wish: dict) -> tuple[list[str], list[str]]:
     return problems, sorted(path.name for path in directory.iterdir() if path.is_dir() and path.name not in wanted)
 
 
+def lines_of(*command: str) -> list[str]:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def gather_facts(wish: dict) -> dict:
+    """Ask dpkg, apt and the kernel what the role decides on."""
+    packages = (line.split() for line in lines_of("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"))
+    targets = ["Identifier: Packages", "Origin: Debian", "Architecture: amd64"]
+    settings = (line.partition(" ") for line in lines_of("apt-config", "dump", "--format", "%F %v%n", "Acquire"))
+    addresses = lines_of("ip", "-oneline", "address", "show", "up") if shutil.which("ip") else []
+    return {
+        "installed": [name for name, status in packages if name in wish["packages"] and status == "installed"],
+        "apt_targets": lines_of("apt-get", "indextargets", "--format=$(REPO_URI) $(CODENAME) $(COMPONENT)", *targets),
+        "apt_settings": {name: value for name, _space, value in settings if value},
+        "addresses": [" ".join(line.split()[1:4]) for line in addresses],
+        "existing": [path for path in wish["paths"] if os.path.exists(path)],
+    }
+
+
 def main() -> None:
     wish = json.load(sys.stdin)
     problems = platform_problems()
-    notes: list[str] = []
-    extra: list[str] = []
+    answer: dict = {"notes": [], "extra": []}
     if not problems:
         problems = kernel_problems(pathlib.Path(wish["directory"]))
-        cgroup_problems, notes = cgroup_state()
+        cgroup_problems, answer["notes"] = cgroup_state()
         problems += cgroup_problems
         problems += route_problems(wish, pathlib.Path("/proc/net/route").read_text(encoding="ascii"))
-        old_problems, extra = existing_machines(wish)
+        old_problems, answer["extra"] = existing_machines(wish)
         problems += old_problems
-    problems += machine_problems(wish["machines"])
-    json.dump({"problems": problems, "notes": notes, "extra": extra}, sys.stdout)
+        answer["facts"] = gather_facts(wish)
+    json.dump({"problems": problems + machine_problems(wish["machines"]), **answer}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run one machine, prepare what machines need before they run, or clear up what they left in the cgroup trees.
+"""Prepare what machines need before they run, run one of them, or clear up what they left.
 
-prepare  makes directories, host keys, the link to the image and the set's known_hosts; prints what it made
+prepare  makes directories, keys, links to the image and the set's ssh files; prints what it made
 run      becomes systemd-nspawn; expects a mount namespace of its own, so its mounts end with it
-clean    kills what is left in the machines' cgroups and removes these
+clean    ends ssh connections, kills what is left in the machines' cgroups and removes these
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
+from typing import Callable
 
 BASE = "aurora-cluster"
 # What a Mesos agent inside works with, and systemd's own tree. The other controllers stay the host's.
@@ -194,35 +196,69 @@ def run(arguments: argparse.Namespace) -> None:
     os.execvpe(argv[0], argv, environment)
 
 
+SSH_CONFIG = """\
+# ssh -F {directory}/ssh_config MACHINE
+{hosts}Host *
+  User root
+  IdentityFile {directory}/ssh_key
+  IdentitiesOnly yes
+  UserKnownHostsFile {directory}/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+  ServerAliveInterval 5
+  ServerAliveCountMax 6
+"""
+
+
 def prepare(arguments: argparse.Namespace) -> None:
-    lines = []
-    for item in arguments.machine:
-        name, address = item.split("=")
-        home: pathlib.Path = arguments.machines / name
-        key = home / "ssh_host_ed25519_key"
-        link = home / "image"
-        if not link.is_symlink():
-            print(f"{name}: image {arguments.image.name}")
-            if not arguments.dry_run:
-                home.mkdir(mode=0o755, parents=True, exist_ok=True)
-                link.symlink_to(arguments.image)
-        if not key.with_suffix(".pub").exists():
-            print(f"{name}: host key")
-            if not arguments.dry_run:
-                key.unlink(missing_ok=True)
-                subprocess.run(
-                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(key)],
-                    check=True,
-                    stdin=subprocess.DEVNULL,
-                )
-        if key.with_suffix(".pub").exists():
-            lines.append(f"{address},{name} {key.with_suffix('.pub').read_text(encoding='ascii').strip()}\n")
-    known_hosts = arguments.machines.parent / "known_hosts"
-    content = "".join(lines)
-    if (known_hosts.read_text(encoding="ascii") if known_hosts.exists() else "") != content:
-        print("known_hosts")
+    """Make what is missing, and tell it on standard output."""
+    directory: pathlib.Path = arguments.directory
+    machines = dict(item.split("=") for item in arguments.machine)
+
+    def make(what: str, action: Callable[[], object]) -> None:
+        print(what)
         if not arguments.dry_run:
-            known_hosts.write_text(content, encoding="ascii")
+            action()
+
+    def make_key(key: pathlib.Path, comment: str) -> None:
+        key.unlink(missing_ok=True)  # a half-made one; the public half is written last
+        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(key)]
+        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+
+    def put(file: pathlib.Path, content: str) -> None:
+        if not file.exists() or file.read_text(encoding="ascii") != content:
+            make(f"file {file.name}", lambda: file.write_text(content, encoding="ascii"))
+
+    known_hosts = ""
+    for name, address in machines.items():
+        home = directory / "machines" / name
+        key = home / "ssh_host_ed25519_key"
+        if not home.is_dir():
+            make(f"directory of {name}", lambda home=home: home.mkdir(mode=0o755, parents=True))
+        # A machine keeps the image it was made from.
+        if not (home / "image").is_symlink():
+            make(f"image of {name}", lambda home=home: (home / "image").symlink_to(arguments.image))
+        if not key.with_suffix(".pub").exists():
+            make(f"host key of {name}", lambda key=key, name=name: make_key(key, name))
+        if not arguments.dry_run:
+            known_hosts += f"{address},{name} {key.with_suffix('.pub').read_text(encoding='ascii').strip()}\n"
+    if not (directory / "ssh_key.pub").exists():
+        make("ssh key", lambda: make_key(directory / "ssh_key", directory.name))
+    if not arguments.dry_run:
+        put(directory / "known_hosts", known_hosts)
+    hosts = "".join(f"Host {name}\n  HostName {address}\n" for name, address in machines.items())
+    put(directory / "ssh_config", SSH_CONFIG.format(directory=directory, hosts=hosts))
+
+
+def clean(arguments: argparse.Namespace) -> None:
+    for socket in arguments.directory.glob("control/*"):
+        # A connection that has ended by itself left nothing but its socket, which goes with the directory.
+        subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "machine"], check=False, capture_output=True)
+    clean_cgroups(f"{BASE}/{arguments.set}")
+    # nspawn makes these outside the set's directory and leaves them when it is killed.
+    for directory in pathlib.Path("/run/systemd/nspawn/propagate").glob(f"{arguments.set}-*"):
+        if directory.name.removeprefix(f"{arguments.set}-") in os.listdir(arguments.directory / "machines"):
+            shutil.rmtree(directory)
 
 
 def main() -> None:
@@ -230,7 +266,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
 
     command = commands.add_parser("prepare")
-    command.add_argument("--machines", type=pathlib.Path, required=True)
+    command.add_argument("--directory", type=pathlib.Path, required=True)
     command.add_argument("--image", type=pathlib.Path, required=True)
     command.add_argument("--dry-run", action="store_true")
     command.add_argument("machine", nargs="+", help="NAME=ADDRESS")
@@ -245,8 +281,9 @@ def main() -> None:
     command.set_defaults(function=run)
 
     command = commands.add_parser("clean")
-    command.add_argument("set")
-    command.set_defaults(function=lambda arguments: clean_cgroups(f"{BASE}/{arguments.set}"))
+    command.add_argument("--set", required=True)
+    command.add_argument("--directory", type=pathlib.Path, required=True)
+    command.set_defaults(function=clean)
 
     arguments = parser.parse_args()
     arguments.function(arguments)
