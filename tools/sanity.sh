@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ansible-test sanity over the tree as it is. ansible-test insists on a path that ends in
+# ansible-test sanity over the tree as it is, less the programs that are not Ansible's: embedded/ and tools/
+# have their own shebangs, and the linters look at them. ansible-test insists on a path that ends in
 # ansible_collections/NAMESPACE/NAME and on git, so it is given a copy with a repository of its own; its
 # virtual environments live in .cache too, which makes the second run quick.
 set -euo pipefail
@@ -14,7 +15,7 @@ export PATH="$venv/bin:$PATH"
 
 rm -rf "$copy"
 mkdir -p "$copy" "$home/.ansible/test/cache"
-git ls-files --cached --others --exclude-standard -z |
+git ls-files --cached --others --exclude-standard -z -- . ':!embedded' ':!tools' |
   while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
   tar --create --null --files-from=- | tar --extract --directory="$copy"
 git -C "$copy" init --quiet
@@ -37,7 +38,7 @@ PY
 # ansible-test hides PIP_* variables from pip; a configuration file reaches it.
 mkdir -p "$home/.config/pip"
 pip config list | sed -n "s/^\(global\|install\|:env:\)\.\([^=]*\)='\(.*\)'$/\2 = \3/p" |
-  { echo "[global]"; awk -F ' = ' '{value[$1] = $0} END {for (key in value) print value[key]}'; } >"$home/.config/pip/pip.conf"
+  { printf '[global]\nquiet = 1\n'; awk -F ' = ' '{value[$1] = $0} END {for (key in value) print value[key]}'; } >"$home/.config/pip/pip.conf"
 
 # Each Python that works here is tested with; launchers for versions that are not installed are left out.
 bin="$PWD/.cache/sanity/bin"

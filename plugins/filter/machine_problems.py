@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: machine_problems
-author: The aurora.cluster authors
+author: The aurora.cluster authors (!UNKNOWN)
 version_added: 0.1.0
 short_description: Tell what is wrong with the machines before any of them is changed
 description:

@@ -21,9 +21,9 @@ def cluster(**sizes):
     return hosts, groups
 
 
-def problems_of(hosts, groups, defaults=DEFAULTS):
+def problems_of(hosts, groups):
     problems = preflight.Problems(hosts)
-    preflight.check_inventory(hosts, groups, defaults, problems)
+    preflight.check_inventory(hosts, groups, DEFAULTS, problems)
     return problems.lines()
 
 
