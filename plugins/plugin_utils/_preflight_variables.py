@@ -98,7 +98,7 @@ def check_variables(hosts, groups, roles, problems):
     for host in cluster_hosts(groups):
         for variable, value in hosts[host].items():
             role = role_of(variable, roles)
-            if role is None:
+            if role is None or not role.options:
                 continue
             if variable not in role.options:
                 if role.name != SHARED_ROLE:

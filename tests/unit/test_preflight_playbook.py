@@ -66,6 +66,27 @@ def test_a_sound_inventory_passes(preflight):
     assert "failed=0" in result.stdout
 
 
+@pytest.mark.parametrize("sample", sorted(path.name for path in (ROOT / "inventory").glob("*.yml")))
+def test_the_sample_inventories_pass(sample):
+    result = subprocess.run(
+        # Without the packages, which a checkout has only once they are built.
+        [
+            "ansible-playbook",
+            "-i",
+            f"inventory/{sample}",
+            "-e",
+            '{"aurora_packages": {}}',
+            "playbooks/preflight.yml",
+            *INVENTORY_ONLY,
+        ],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def no_agents(groups):
     groups["mesos_slave"] = {"hosts": {}}
 
