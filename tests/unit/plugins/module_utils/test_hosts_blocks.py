@@ -181,6 +181,9 @@ def test_another_block_is_never_reached_into():
         with pytest.raises(HostsError, match=r"line 2 gives alpha the address 10\.7\.7\.7 in the block 'red'"):
             content(red, on_conflict=policy)
     assert content(red, on_conflict="warn") == red + BLOCK
+    loopback = red.replace(b"10.7.7.7", b"127.0.0.1")
+    with pytest.raises(HostsError, match=r"line 2 gives alpha the address 127\.0\.0\.1 in the block 'red'"):
+        content(loopback, loopback="release")
 
 
 def test_kept_loopback_names_are_told():
@@ -209,3 +212,8 @@ def test_the_note_about_a_missing_newline_outlives_lines_added_below():
     here = content(b"10.9.9.9 printer")
     assert content(here + USER, state="absent") == b"10.9.9.9 printer\n" + USER
     assert content(here, state="absent") == b"10.9.9.9 printer"
+
+
+def test_a_blank_line_above_the_block_is_not_taken_for_the_newline_it_brought():
+    here = content(b"10.9.9.9 printer").replace(b"printer\n", b"printer\n\n")
+    assert content(here, state="absent") == b"10.9.9.9 printer\n\n"

@@ -17,8 +17,7 @@ ADDRESSES = ["10.0.0.1", "10.0.0.2", "fd00::1", "192.0.2.7"]
 SEPARATORS = [b" ", b"\t", b"  \t"]
 TAIL = [b"", b" ", b" # comment", b"\t#x # y"]
 
-settings.register_profile("hosts", deadline=None, max_examples=120)
-settings.load_profile("hosts")
+invariant = settings(deadline=None, max_examples=80)
 
 
 @st.composite
@@ -99,6 +98,7 @@ def wanted(request):
     return {(address, name.lower()) for address, names in request.entries for name in names}
 
 
+@invariant
 @given(files(), requests(policy=st.just("warn"), loopback="keep"))
 def test_outside_the_block_nothing_changes(content, request):
     before, block, after = cut(apply(content, request))
@@ -109,6 +109,7 @@ def test_outside_the_block_nothing_changes(content, request):
     assert before.endswith(b"\n") or not before.removeprefix(b"\xef\xbb\xbf")
 
 
+@invariant
 @given(files(), requests())
 def test_applied_twice_is_applied_once(content, request):
     once = apply(content, request)
@@ -117,17 +118,20 @@ def test_applied_twice_is_applied_once(content, request):
     assert plan.added == plan.removed == []
 
 
+@invariant
 @given(files(), requests(), requests())
 def test_absent_restores_the_original_bytes(content, first, second):
     assert remove(apply(content, first)) == content
     assert remove(apply(apply(content, first), second)) == content
 
 
+@invariant
 @given(files(), requests(), requests())
 def test_the_result_does_not_depend_on_what_was_there_before(content, first, second):
     assert apply(apply(content, first), second) == apply(content, second)
 
 
+@invariant
 @given(files(), requests())
 def test_what_is_written_is_what_was_asked(content, request):
     _before, block, _after = cut(apply(content, request))
@@ -137,6 +141,7 @@ def test_what_is_written_is_what_was_asked(content, request):
     assert len(lines) == (len(names) if request.format == "line_per_name" else len(request.entries))
 
 
+@invariant
 @given(files(), requests(policy=st.just("replace"), loopback="release"))
 def test_the_resolver_finds_no_other_address(content, request):
     asked = wanted(request)
@@ -145,6 +150,7 @@ def test_the_resolver_finds_no_other_address(content, request):
     assert found == asked
 
 
+@invariant
 @given(files(), requests())
 def test_only_our_names_leave_other_lines(content, request):
     names = {name for _address, name in wanted(request)}
@@ -152,6 +158,7 @@ def test_only_our_names_leave_other_lines(content, request):
     assert [pair for pair in active_entries(apply(content, request)) if pair[1] not in names] == kept
 
 
+@invariant
 @given(files(), requests("blue"), requests("red"), st.booleans())
 def test_two_blocks_live_side_by_side(content, blue, red, blue_first):
     assume(not {name for _address, name in wanted(blue)} & {name for _address, name in wanted(red)})
@@ -163,6 +170,7 @@ def test_two_blocks_live_side_by_side(content, blue, red, blue_first):
         assert remove(remove(both, order[0]), order[1]) == content
 
 
+@invariant
 @given(files(), requests(), requests(), host_lines(), st.integers(0, 30), st.sampled_from([b"\n", b"\r\n"]))
 def test_lines_added_by_hand_survive(content, first, second, line, position, eol):
     assume(content.endswith(b"\n"))
@@ -179,6 +187,7 @@ def test_lines_added_by_hand_survive(content, first, second, line, position, eol
     assert remove(apply(edited, second)) == expected
 
 
+@invariant
 @given(files(), requests())
 def test_the_report_is_the_difference(content, request):
     plan = make_plan(content, request)
