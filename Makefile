@@ -16,7 +16,7 @@ help: ## List these targets
 	@echo "CLUSTER=name after any of them names another set of machines (default: aurora)."
 
 up: tools packages ## From nothing to six machines with a running job
-	$(PLAY) playbooks/provision.yml
+	$(PLAY) playbooks/preflight.yml playbooks/provision.yml --skip-tags preflight_machines
 	$(PLAY) site.yml
 	$(PLAY) playbooks/hello_world.yml
 	$(PLAY) playbooks/status.yml

@@ -87,8 +87,9 @@ def machine_problems(hostvars, groups, seen, hosts):
         _preflight_machines.check_system(hostvars[host]["ansible_facts"], host, problems)
         listening = hostvars[host]["__preflight_ports"]["listening"]
         _preflight_machines.check_taken_ports(host, variables, groups, defaults, listening, problems)
-        if host in groups.get("mesos_slave", []):
-            mounts = base64.b64decode(hostvars[host]["__preflight_mounts"]["content"]).decode()
+        content = hostvars[host]["__preflight_mounts"].get("content")  # read where an agent is to have cgroups
+        if content is not None:
+            mounts = base64.b64decode(content).decode()
             _preflight_machines.check_cgroups(variables[host], mounts, host, problems)
     return problems.lines()
 
