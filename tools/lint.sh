@@ -28,6 +28,7 @@ check ruff check .
 check ruff format --check .
 check yamllint --strict .
 check shellcheck "${shell_files[@]}"
+check tools/role_reference.py --check
 check ansible-lint --offline --strict
 
 if [ "${#failed[@]}" -gt 0 ]; then

@@ -63,7 +63,7 @@ def test_no_playbook_leaves_the_collection(playbook):
         target = path.parent.joinpath(up).resolve()
         assert target.is_relative_to(ROOT), f"{playbook} names {up}"
     assert re.findall(r"(?:import|include)_(?:playbook|tasks):\s*/\S+", text) == []
-    for role in re.findall(r"(?:role|(?:import|include)_role:\s*\n\s*name):\s*(\S+)", text):
+    for role in re.findall(r"(?:role|(?:import|include)_role:\s*\n\s*name):\s*\"?([^\s\"]+)", text):
         assert role.startswith("aurora.cluster."), (
             f"{playbook} names the role {role}, which an installed collection lacks"
         )
