@@ -32,6 +32,8 @@ TOOLS = {"g++": "g++", "gcc": "gcc", "nm": "binutils", "strip": "binutils", "dpk
 # What the library needs from an executable's own symbols (see launcher.cpp), and nothing else: a template instance of
 # ours must never take the place of the library's.
 EXPORTED = ("_Py_NoneStruct", "PyExc_Exception", "PyExc_TypeError")
+# Beside the launcher, so that an unpacked package runs too; the second is for a chroot without /proc.
+RUNPATH = "$ORIGIN/../../lib/mesos:/usr/lib/mesos"
 HELPERS = ("mesos-containerizer", "mesos-io-switchboard")
 PROGRAMS = {"sbin": ("mesos-master", "mesos-agent", "mesos-slave"), "bin": ("mesos-log", "mesos-resolve")}
 SCRIPTS = ("mesos-executor", "mesos-fetcher")
@@ -114,7 +116,7 @@ def build_launcher(mesos: pathlib.Path, target: pathlib.Path, work: pathlib.Path
     (work / "launcher.map").write_text(f"{{ global: {' '.join(name + ';' for name in EXPORTED)} local: *; }};\n")
     linker = [f"--version-script={work}/launcher.map", *(f"--export-dynamic-symbol={name}" for name in EXPORTED)]
     # Lazy binding is required: the Python functions the module refers to exist nowhere, and are never called.
-    linker += ["--disable-new-dtags", "-rpath,$ORIGIN/../../lib/mesos", "-z,lazy", "--allow-shlib-undefined"]
+    linker += ["--disable-new-dtags", f"-rpath,{RUNPATH}", "-z,lazy", "--allow-shlib-undefined"]
     run(
         *("g++", "-pie", "-s", "-o", target, *(work / f"{unit}.o" for unit in UNITS)),
         *(f"-L{mesos.parent}", f"-l:{mesos.name}", "-pthread", "-Wl," + ",".join(linker)),

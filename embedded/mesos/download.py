@@ -165,6 +165,7 @@ def fetch(project: str, name: str, expected: str, directory: str) -> str:
                     tried.append(f"{without_password(page)}: does not list it")
                     continue
                 part = os.path.join(scratch, name)
+                print(f"downloading {without_password(url)}", flush=True)
                 with index.open(url) as response, open(part, "wb") as file:
                     shutil.copyfileobj(response, file)
             except (OSError, ValueError) as error:

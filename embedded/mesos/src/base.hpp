@@ -52,6 +52,8 @@ class Try {
 template <class K, class V, class H = std::hash<K>, class E = std::equal_to<K>>
 class hashmap : public std::unordered_map<K, V, H, E> {};
 
+extern "C" void zoo_set_debug_level(int);
+namespace fLI { extern int FLAGS_minloglevel; }
 namespace google {
 class LogMessage {
   alignas(8) char storage[512];

@@ -62,6 +62,13 @@ int ioSwitchboardMain(int argc, char** argv) {
   _exit(0);
 }
 
+// Operators' programs print their result and errors, not the progress of the library.
+static void startQuietly() {
+  fLI::FLAGS_minloglevel = ERROR;
+  zoo_set_debug_level(1);  // errors only
+  process::initialize(OptionalString(), OptionalString(), OptionalString());
+}
+
 int logMain(int argc, char** argv) {
   String path;
   for (int i = 2; i < argc; i++)
@@ -71,7 +78,7 @@ int logMain(int argc, char** argv) {
     return 1;
   }
   const Duration limit = seconds(60);
-  process::initialize(OptionalString(), OptionalString(), OptionalString());
+  startQuietly();
   auto* replica = make<internal::log::Replica>(path);
   auto status = replica->status();
   if (!status.await(limit)) {
@@ -118,8 +125,7 @@ int resolveMain(int argc, char** argv) {
     std::cerr << "Usage: mesos-resolve MASTER    (host:port or zk://...)\n";
     return 1;
   }
-  setenv("GLOG_minloglevel", "2", 0);
-  process::initialize(OptionalString(), OptionalString(), OptionalString());
+  startQuietly();
   auto* detector = ok(MasterDetector::create(OptionalString(argv[1]), OptionalString(), Option<Duration>(seconds(10))),
                       "master detection");
   auto leader = detector->detect(Option<MasterInfo>());

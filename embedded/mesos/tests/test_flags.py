@@ -99,7 +99,7 @@ def test_log_is_initialized_once(run, tmp_path):
     assert (tmp_path / "log/CURRENT").exists()
     second = run("usr/bin/mesos-log", "initialize", f"--path={tmp_path}/log")
     assert second.returncode == 1
-    assert "initialized already" in second.stderr
+    assert second.stderr == f"{tmp_path}/log: the log is initialized already\n"
 
 
 @pytest.mark.parametrize(

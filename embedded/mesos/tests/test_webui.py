@@ -129,7 +129,7 @@ def follower(cluster):
                 self.wfile.write(f'{callback}({{"master/elected": 0.0}});'.encode())
             elif path == "/state" and self.server.leader:
                 self.send_response(307)
-                self.send_header("Location", f"//{self.server.leader}/state?{query}")
+                self.send_header("Location", f"//{self.server.leader}/master/state?{query}")
                 self.end_headers()
             else:
                 super().do_GET()
