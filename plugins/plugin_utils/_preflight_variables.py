@@ -53,14 +53,18 @@ def load_roles(collection=COLLECTION):
         specs = {entry: spec.get("options") or {} for entry, spec in entries.items()}
         defaults = _load(directory, name, "defaults", "main.yml")
         flags = _load(directory, name, "vars", "flags.yml").get(f"__{name}_flags")
-        settings = str(_load(directory, name, "vars", "main.yml").get(f"__{name}_flag_values", ""))
+        settings = _load(directory, name, "vars", "main.yml").get(f"__{name}_typed_flags", {})
         roles[name] = Role(
             name=name,
             options={option: detail for options in specs.values() for option, detail in options.items()},
             main=specs.get("main", {}),
             defaults={key: value for key, value in defaults.items() if "{{" not in str(value)},
             flags=None if flags is None else set(flags),
-            typed=dict(re.findall(rf"'(\w+)': ({name}_\w+)", settings)),
+            typed={
+                flag: found[0]
+                for flag, value in settings.items()
+                if (found := re.findall(rf"\b{name}_\w+", str(value)))
+            },
         )
     return roles
 

@@ -41,8 +41,10 @@ mesos_master_hostname: "{{ inventory_hostname }}"
 """
 FLAGS = "__mesos_master_flags: [cluster, port, quorum, registry_fetch_timeout, authenticate, native_log_size]\n"
 VARS = """
-__mesos_master_flag_values: "{{ {'port': mesos_master_port, 'native_log_size': mesos_master_log_size,
-  'cluster': 'fixed'} | combine(mesos_master_options) }}"
+__mesos_master_typed_flags:
+  port: "{{ mesos_master_port }}"
+  native_log_size: "{{ mesos_master_log_size | int }}"
+  cluster: fixed
 """
 
 
