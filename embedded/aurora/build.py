@@ -24,10 +24,16 @@ PROGRAMS = {
     "aurora-executor": {
         "usr/share/aurora/bin/thermos_executor.pex": ("executor:main", False, []),
         "usr/share/aurora/bin/thermos_observer.pex": ("observer:observe", False, ["usr/sbin/thermos_observer"]),
-        "usr/share/aurora/bin/thermos.pex": ("observer:command", False, ["usr/bin/thermos"])},
+        "usr/share/aurora/bin/thermos.pex": ("observer:command", False, ["usr/bin/thermos"]),
+    },
     "aurora-tools": {
         "usr/share/aurora/bin/kaurora.pex": ("client:aurora", True, ["usr/bin/aurora"]),
-        "usr/share/aurora/bin/kaurora.admin.pex": ("client:admin", True, ["usr/bin/aurora-admin", "usr/bin/aurora_admin"])},
+        "usr/share/aurora/bin/kaurora.admin.pex": (
+            "client:admin",
+            True,
+            ["usr/bin/aurora-admin", "usr/bin/aurora_admin"],
+        ),
+    },
 }
 
 
@@ -45,9 +51,23 @@ def stamp():
 def library(downloads):
     """name in the archive -> bytes of pystachio, from the download cache or the configured index."""
     downloads.mkdir(parents=True, exist_ok=True)
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-           "--require-hashes", "-r", str(HERE / "requirements.txt"), "-d", str(downloads)]
-    pinned = next(line for line in (HERE / "requirements.txt").read_text().splitlines() if not line.startswith("#")).split()
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+        "-r",
+        str(HERE / "requirements.txt"),
+        "-d",
+        str(downloads),
+    ]
+    pinned = next(
+        line for line in (HERE / "requirements.txt").read_text().splitlines() if not line.startswith("#")
+    ).split()
     name, digest = pinned[0].replace("==", "-"), pinned[1].rpartition(":")[2]
     archive = downloads / f"{name}.tar.gz"
     if not archive.exists():
@@ -88,11 +108,19 @@ def package(name, outdir, files, pystachio):
         shutil.copy(HERE / "README.md", documents / "README.md")
         for item in [tree, *tree.rglob("*")]:
             if not item.is_symlink():
-                runs = item.is_dir() or item.name in ("postinst", "aurora-scheduler-startup") or item.stat().st_mode & 0o100
+                runs = (
+                    item.is_dir()
+                    or item.name in ("postinst", "aurora-scheduler-startup")
+                    or item.stat().st_mode & 0o100
+                )
                 item.chmod(0o755 if runs else 0o644)
         target = outdir / f"{name}_{VERSION}_all.deb"
-        subprocess.run(["dpkg-deb", "--root-owner-group", "--build", str(tree), str(target)], check=True,
-                       stdout=subprocess.DEVNULL, env={"PATH": "/usr/bin:/bin", "SOURCE_DATE_EPOCH": EPOCH})
+        subprocess.run(
+            ["dpkg-deb", "--root-owner-group", "--build", str(tree), str(target)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env={"PATH": "/usr/bin:/bin", "SOURCE_DATE_EPOCH": EPOCH},
+        )
         return target
 
 
@@ -107,7 +135,7 @@ def main():
         return
     options.outdir.mkdir(parents=True, exist_ok=True)
     pystachio = library(options.downloads)
-    files = {str(f.relative_to(HERE)): f.read_bytes() for f in sources() if f.parent.name == "aurora_embedded"}
+    files = {str(f.relative_to(HERE)): f.read_bytes() for f in sources() if HERE / "aurora_embedded" in f.parents}
     for name in PROGRAMS:
         print(package(name, options.outdir, files, pystachio))
     mark.write_text(current)

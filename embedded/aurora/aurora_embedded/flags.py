@@ -4,66 +4,40 @@
 import json
 import pkgutil
 import re
-import sys
 from types import SimpleNamespace
 
-SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "secs": 1, "mins": 60, "hrs": 3600, "days": 86400}
+SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "secs": 1, "mins": 60, "hrs": 3600, "days": 86400, "weeks": 604800}
 MEGABYTES = {"KB": 1 / 1024, "MB": 1, "GB": 1024, "TB": 1024**2}
-# Not marked required upstream, but nothing works without them.
-NEEDED = ("native_log_file_path", "native_log_zk_group_path", "thermos_executor_path")
 
 
 class FlagError(Exception):
     """The command line cannot be used; the message says why, one problem a line."""
 
 
-def amount(text, units, what):
-    match = re.fullmatch(r"(\d+)([A-Za-z]+)", text)
-    if not match or match[2] not in units:
-        raise ValueError(f"is not {what}: <number>{'|'.join(units)}, without a space")
-    return int(match[1]) * units[match[2]]
-
-
-def boolean(text):
-    if text not in ("true", "false"):
-        raise ValueError("is not a boolean: true or false")
-    return text == "true"
-
-
-def number(kind, what):
+def amount(units):
     def convert(text):
-        try:
-            return kind(text)
-        except ValueError:
-            raise ValueError(f"is not {what}") from None
+        number, unit = re.fullmatch(r"(\d+)([A-Za-z]+)", text).groups()
+        return int(number) * units[unit]
+
     return convert
 
 
-def pattern(text):
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
+def matching(pattern):
+    return lambda text: re.fullmatch(pattern, text)[0]
 
 
-def servers(text):
-    for part in text.split(","):
-        if not re.fullmatch(r"[^\s:/]+:\d{1,5}", part):
-            raise ValueError("is not a list of host:port,host:port")
-    return text
-
-
-def absolute(text):
-    if not re.fullmatch(r"(/[^/\s]+)+", text):
-        raise ValueError("is not an absolute path without a trailing slash")
-    return text
-
-
+# type -> (converter that fails on a malformed value, what the value must be)
 TYPES = {
-    "string": str, "list": lambda text: [part for part in text.split(",") if part], "path": absolute,
-    "boolean": boolean, "integer": number(int, "an integer"), "float": number(float, "a number"),
-    "duration": lambda text: amount(text, SECONDS, "a duration"),
-    "data": lambda text: amount(text, MEGABYTES, "an amount of data"), "regex": pattern, "servers": servers,
+    "boolean": (lambda text: {"true": True, "false": False}[text], "true or false"),
+    "data": (amount(MEGABYTES), "a number with KB, MB, GB or TB and no space"),
+    "duration": (amount(SECONDS), "a number with ms, secs, mins, hrs or days and no space"),
+    "float": (float, "a number"),
+    "integer": (int, "an integer"),
+    "list": (lambda text: [part for part in text.split(",") if part], ""),
+    "path": (matching(r"(/[^/\s]+)+"), "an absolute path without a / at its end"),
+    "regex": (re.compile, "a regular expression"),
+    "servers": (matching(r"[^\s:/,]+:\d{1,5}(,[^\s:/,]+:\d{1,5})*"), "a list host:port,host:port"),
+    "string": (str, ""),
 }
 
 
@@ -72,48 +46,47 @@ def known():
 
 
 def convert(name, spec, text):
-    if "choices" in spec and text not in spec["choices"]:
-        raise FlagError(f"-{name}: {text!r} is not one of {', '.join(spec['choices'])}")
+    """A flag's value. Raises FlagError."""
+    function, meaning = TYPES[spec["type"]]
+    if text not in spec.get("choices", [text]):
+        raise FlagError(f"-{name}={text}: must be one of {', '.join(spec['choices'])}")
     try:
-        return TYPES[spec["type"]](text)
-    except ValueError as error:
-        raise FlagError(f"-{name}: {text!r} {error}") from None
+        return function(text)
+    except (ValueError, KeyError, AttributeError, TypeError, re.error):
+        raise FlagError(f"-{name}={text}: must be {meaning}") from None
 
 
 def parse(argv):
-    """The flags as attributes, and the notes about those accepted without effect."""
+    """(the flags as attributes, notes about those accepted without effect). Raises FlagError."""
     specs, given, problems, notes = known(), {}, [], []
     for word in argv:
-        name, equals, text = word.removeprefix("-").partition("=")
+        name, equals, text = word[1:].partition("=")
         if not word.startswith("-") or name not in specs:
-            problems.append(f"unknown flag {word!r}")
-        elif not equals:
-            problems.append(f"-{name} needs a value: -{name}=VALUE")
-        elif name in given:
-            problems.append(f"-{name} is given more than once")
+            problems.append(f"unknown flag {word}")
+        elif not equals or name in given:
+            problems.append(f"-{name} is given twice" if equals else f"-{name} needs a value: -{name}=VALUE")
         else:
             given[name] = text
-            if text != specs[name].get("default") and specs[name].get("effect") == "refused":
+            effect = specs[name].get("effect") if text != specs[name].get("default") else None
+            if effect == "refused":
                 problems.append(f"-{name}={text} is not supported by the embedded scheduler")
-            elif text != specs[name].get("default") and specs[name].get("effect") == "none":
-                notes.append(f"-{name}={text} is accepted and has no effect in the embedded scheduler")
-    values = {}
+            elif effect == "none":
+                notes.append(f"-{name}={text} has no effect in the embedded scheduler")
+    values = {"given": given}
     for name, spec in specs.items():
         text = given.get(name, spec.get("default"))
         try:
-            values[name] = convert(name, spec, text) if text is not None else None
+            values[name] = None if text is None else convert(name, spec, text)
         except FlagError as error:
             problems.append(str(error))
-        if (spec.get("required") or name in NEEDED) and not given.get(name):
+        if spec.get("required") and not given.get(name):
             problems.append(f"a value for the -{name} flag must be supplied")
     if problems:
         raise FlagError("\n".join(problems))
-    return SimpleNamespace(**values, given=given), notes
+    return SimpleNamespace(**values), notes
 
 
-def usage(out=sys.stdout):
-    print("Usage: aurora-scheduler -flag=value …  (* required)", file=out)
+def usage():
     for name, spec in sorted(known().items()):
-        star = "*" if spec.get("required") or name in NEEDED else " "
         default = f" (default: {spec['default']})" if "default" in spec else ""
-        print(f"  {star} -{name}  {spec['type']}{default}", file=out)
+        print(f"{'*' if spec.get('required') else ' '} -{name}={spec['type'].upper()}{default}")

@@ -22,7 +22,7 @@ class Program:
         self.zk = self.scheduler = None
         self.stopping = threading.Event()
         self.exit_code = 0
-        handler = type("Handler", (api.Api,), {"process": self})
+        handler = type("Handler", (api.Api,), {"program": self})
         self.server = web.Server(options.ip or "0.0.0.0", options.http_port, handler)  # noqa: S104 - upstream's default
         self.endpoint = (options.hostname or socket.getfqdn(), self.server.server_port)
 
@@ -49,8 +49,13 @@ class Program:
         log.info("version %s, http on %s:%s", VERSION, *self.endpoint)
         options = self.flags
         self.state = "PREPARING_STORAGE"
-        self.zk = store.connect(options.zk_endpoints, options.zk_chroot_path, options.zk_digest_credentials,
-                                options.zk_session_timeout, wait=300)
+        self.zk = store.connect(
+            options.zk_endpoints,
+            options.zk_chroot_path,
+            options.zk_digest_credentials,
+            options.zk_session_timeout,
+            wait=300,
+        )
         self.state = "STORAGE_PREPARED"
         latch = store.Leadership(self.zk, options.serverset_path, lambda why: self.die(f"Lost leadership: {why}"))
         if latch.wait(self.stopping):
@@ -65,7 +70,6 @@ class Program:
         saved.load()
         log.info("storage: %d jobs, %d tasks", len(saved.jobs), len(saved.tasks))
         scheduler = Scheduler(options, saved, self.die, *self.endpoint)
-        scheduler.forget_unfinished()
         elected = time.time()
         threading.Thread(target=scheduler.run_driver, args=[self.master_finder()], daemon=True).start()
         while not scheduler.registered.wait(0.2) and not self.stopping.is_set():
@@ -76,7 +80,8 @@ class Program:
         self.scheduler, self.state = scheduler, "ACTIVE"
         latch.advertise(options.serverset_endpoint_name, *self.endpoint)
         while not self.stopping.wait(0.5):
-            scheduler.tick()
+            with scheduler.lock:
+                scheduler.tick()
             if time.time() - elected > options.max_leading_duration:
                 self.die("led for -max_leading_duration; another one's turn")
 
@@ -86,7 +91,9 @@ class Program:
         if not address.startswith("zk://"):
             return lambda: address if ":" in address else f"{address}:5050"
         hosts, path, credentials = mesos.zk_address(address)
-        client = store.connect(hosts, "", credentials, self.flags.zk_session_timeout, wait=self.flags.max_registration_delay)
+        client = store.connect(
+            hosts, "", credentials, self.flags.zk_session_timeout, wait=self.flags.max_registration_delay
+        )
         return lambda: mesos.leading_master(client, path)
 
 
@@ -94,8 +101,10 @@ def check(options):
     """Reasons not to start that no flag shows by itself."""
     path = options.native_log_file_path
     if not store.replica_voting(path):
-        return (f"The replicated log in {path} is not initialised (or not readable). Once per new cluster, before the first "
-                f"start, run as the scheduler's user: mesos-log initialize --path={path}")
+        return (
+            f"The replicated log in {path} is not initialised (or not readable). Once per new cluster, before the first "
+            f"start, run as the scheduler's user: mesos-log initialize --path={path}"
+        )
     try:
         Path(options.backup_dir).mkdir(parents=True, exist_ok=True)
         if options.framework_authentication_file:

@@ -16,7 +16,7 @@ class MesosError(Exception):
 
 def zk_address(url):
     """zk://user:pass@host:port,host/path -> (hosts, path, digest credentials or None)."""
-    rest = url[len("zk://"):]
+    rest = url[len("zk://") :]
     auth, _at, rest = rest.rpartition("@")
     hosts, slash, path = rest.partition("/")
     return hosts, slash + path, auth or None
@@ -25,6 +25,7 @@ def zk_address(url):
 def leading_master(client, path):
     """host:port of the master with the lowest sequence number below path, or None."""
     from kazoo.exceptions import NoNodeError
+
     try:
         masters = [c for c in client.get_children(path) if c.startswith("json.info_")]
         if not masters:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""thermos_observer: the tasks of one agent and their sandboxes, over HTTP. It runs as root and sandboxes belong to their
-users, so it follows no symbolic link and opens every path one component at a time."""
+"""thermos_observer and thermos: the tasks of one agent and their sandboxes. The observer runs as root while sandboxes
+belong to their users, so it opens every path one component at a time and follows no symbolic link."""
 
 import argparse
 import json
 import logging
 import os
-import re
 import stat
 import sys
 import time
@@ -14,29 +13,15 @@ from pathlib import Path
 
 from . import VERSION, web
 
-TAIL = 256 * 1024
-NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+LIMIT = 256 * 1024  # of one answer from a file
+WITHOUT_EFFECT = (
+    *("polling_interval_secs", "task_process_collection_interval_secs", "task_disk_collection_interval_secs"),
+    *("agent_api_url", "executor_id_json_path", "disk_usage_json_path", "log_to_stderr", "log_to_disk", "log_dir"),
+)
 
 
-def tasks(root):
-    """task id -> (directory of its newest run, checkpoint)."""
-    found = {}
-    for run in Path(root).glob("slaves/*/frameworks/*/executors/thermos-*/runs/*"):
-        task_id = run.parts[-3].removeprefix("thermos-")
-        if run.name == "latest" or run.is_symlink():
-            continue
-        try:
-            with opened(run, ["checkpoints", "task.json"]) as file:
-                checkpoint = json.load(file)
-        except (OSError, ValueError):
-            continue
-        if task_id not in found or found[task_id][1]["started"] < checkpoint["started"]:
-            found[task_id] = (run, checkpoint)
-    return found
-
-
-def opened(base, parts):
-    """The file or directory base/parts: a binary file object, or a directory's descriptor as an int."""
+def open_below(base, parts):
+    """A binary file, or a directory's descriptor as an int."""
     handle = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
     for part in parts:
         try:
@@ -55,8 +40,18 @@ def opened(base, parts):
     return os.fdopen(handle, "rb")
 
 
-def when(seconds):
-    return time.strftime("%F %T", time.gmtime(seconds)) if seconds else ""
+def tasks(root):
+    """task id -> (directory of its run, checkpoint), the newest first."""
+    found = {}
+    for run in Path(root).glob("slaves/*/frameworks/*/executors/thermos-*/runs/*"):
+        if not run.is_symlink():  # `latest` is one
+            try:
+                with open_below(run, ["checkpoints", "task.json"]) as file:
+                    task = json.load(file)
+                found[task["taskId"]] = (run, {**task, "started": float(task["started"])})
+            except (OSError, ValueError, LookupError, AttributeError, TypeError):
+                logging.debug("no checkpoint in %s yet", run)
+    return dict(sorted(found.items(), key=lambda item: -item[1][1]["started"]))
 
 
 class Observer(web.Handler):
@@ -64,85 +59,65 @@ class Observer(web.Handler):
     started = time.time()
 
     def route(self, method, parts, query):
-        head = parts[0] if parts else "main"
-        if method != "GET":
-            self.send(405, "GET only\n", Allow="GET, HEAD")
+        head, known = parts[0] if parts else "main", tasks(self.root)
+        run, task = known.get(parts[1], (None, None)) if len(parts) > 1 else (None, None)
+        if method == "POST":
+            self.send(405, "GET only\n")
         elif head == "health":
             self.send(200, "OK")
         elif head in ("vars", "vars.json"):
-            states = [c["state"] for _run, c in tasks(self.root).values()]
-            self.send_vars({"uptime_secs": round(time.time() - self.started, 1), "version": VERSION, "tasks_known": len(states),
-                            "tasks_active": states.count("RUNNING"), "http_500_responses_events": self.server.errors}, head == "vars.json")
+            active = sum(task["state"] == "RUNNING" for _run, task in known.values())
+            values = {
+                "tasks_known": len(known),
+                "tasks_active": active,
+                "http_500_responses_events": self.server.errors,
+            }
+            self.send_vars(head, {**values, "version": VERSION, "uptime_secs": round(time.time() - self.started, 1)})
         elif head == "main":
-            self.send(200, self.main(parts[1] if len(parts) > 1 else None))
-        elif head in ("task", "rawtask", "process", "browse", "file") and len(parts) > 1 and NAME.fullmatch(parts[1]):
-            run, checkpoint = tasks(self.root).get(parts[1], (None, None))
-            if run is None:
-                self.send(404, f"No task {parts[1]} below {self.root} (--mesos-root must be the agent's work_dir)\n")
-            elif head == "rawtask":
-                self.send(200, checkpoint)
-            elif head == "task":
-                self.send(200, self.task(parts[1], checkpoint))
-            elif head == "process":
-                shown = [p for p in checkpoint["processes"] if p["name"] == "/".join(parts[2:3])]
-                self.send(*((200, self.process(parts[1], shown[0])) if shown else (404, "No such process\n")))
-            else:
-                self.files(run, parts, query)
+            wanted = {"active": (True,), "finished": (False,)}.get(parts[1] if len(parts) > 1 else "all", (True, False))
+            shown = [task for _run, task in known.values() if (task["state"] == "RUNNING") in wanted]
+            self.send_page("tasks.html", tasks=shown[:500])
+        elif not task or head not in ("task", "rawtask", "process", "file"):
+            self.send(
+                404, f"No such page, or no such task below --mesos-root {self.root}, which is the agent's work_dir\n"
+            )
+        elif head == "task":
+            self.send_page("task.html", task=task)
+        elif head == "rawtask":
+            self.send_json(task)
+        elif head == "process":
+            shown = [process for process in task["processes"] if [process["name"]] == parts[2:]]
+            self.send_page("process.html", task=task, process=shown[0]) if shown else self.send(
+                404, "No such process\n"
+            )
         else:
-            self.send(404, "No such page\n")
+            self.file(run, parts[1], parts[2:], query)
 
-    def main(self, kind):
-        rows = [[web.link(f"/task/{i}", i), web.status(c["state"]), c["user"], when(c["started"]), len(c["processes"])]
-                for i, (_run, c) in sorted(tasks(self.root).items(), key=lambda item: -item[1][1]["started"])
-                if kind in (None, "all") or (c["state"] == "RUNNING") == (kind == "active")]
-        return web.page("Thermos observer", web.table(["Task", "State", "User", "Started (UTC)", "Processes"], rows[:500]),
-                        trail=[("/main", "all"), ("/main/active", "active"), ("/main/finished", "finished")])
-
-    def task(self, task_id, checkpoint):
-        rows = [[web.link(f"/process/{task_id}/{web.quote(p['name'])}", p["name"]), web.status(p["state"]), len(p["runs"]), p["failures"],
-                 self.logs(task_id, p["name"], p["runs"][-1]["number"]) if p["runs"] else ""] for p in checkpoint["processes"]]
-        facts = [["State", web.status(checkpoint["state"])], ["User", checkpoint["user"]], ["Host", checkpoint["host"]],
-                 ["Started (UTC)", when(checkpoint["started"])], ["Sandbox", web.link(f"/browse/{task_id}", "browse files")]]
-        return web.page(f"Task {task_id}", web.table(["", ""], facts), web.Raw("<h2>Processes</h2>"),
-                        web.table(["Process", "State", "Runs", "Failures", "Output"], rows), trail=[("/main", "tasks")])
-
-    @staticmethod
-    def logs(task_id, process, number):
-        base = f"/file/{task_id}/.logs/{web.quote(process)}/{number}"
-        return web.Raw(f"{web.link(base + '/stdout', 'stdout')} {web.link(base + '/stderr', 'stderr')}")
-
-    def process(self, task_id, process):
-        rows = [[r["number"], when(r["start"]), when(r["stop"]), "" if r["code"] is None else r["code"],
-                 self.logs(task_id, process["name"], r["number"])] for r in reversed(process["runs"])]
-        return web.page(f"Process {process['name']}", web.status(process["state"]), web.Raw(f"<pre>{web.escape(process['cmdline'])}</pre>"),
-                        web.table(["Run", "Start (UTC)", "End (UTC)", "Exit", "Output"], rows),
-                        trail=[("/main", "tasks"), (f"/task/{task_id}", task_id)])
-
-    def files(self, run, parts, query):
-        task_id, inner = parts[1], parts[2:]
+    def file(self, run, task_id, parts, query):
         try:
-            target = opened(run, ["sandbox", *inner])
+            target = open_below(run, ["sandbox", *parts])
         except (OSError, ValueError):
             self.send(404, "No such file in the sandbox (symbolic links are not followed)\n")
             return
         if isinstance(target, int):
             try:
-                names = sorted(os.listdir(target))
-                infos = {n: os.stat(n, dir_fd=target, follow_symlinks=False) for n in names}
+                infos = {
+                    name: os.stat(name, dir_fd=target, follow_symlinks=False) for name in sorted(os.listdir(target))
+                }
             finally:
                 os.close(target)
-            here = "/".join(map(web.quote, inner))
-            rows = [[name if stat.S_ISLNK(i.st_mode) else
-                     web.link(f"/{'browse' if stat.S_ISDIR(i.st_mode) else 'file'}/{task_id}/{here + '/' if here else ''}{web.quote(name)}", name),
-                     stat.filemode(i.st_mode), i.st_size, when(i.st_mtime)] for name, i in infos.items()]
-            self.send(200, web.page("/" + "/".join(inner), web.table(["Name", "Mode", "Bytes", "Changed (UTC)"], rows),
-                                    trail=[("/main", "tasks"), (f"/task/{task_id}", task_id), (f"/browse/{task_id}", "sandbox")]))
+            files = [
+                {"name": n, "mode": stat.filemode(i.st_mode), "size": i.st_size, "changed": i.st_mtime}
+                for n, i in infos.items()
+            ]
+            self.send_page("files.html", task_id=task_id, path="/".join(parts), files=files)
             return
-        with target:  # the end of it; ?offset=N&length=M for another part. Always as text: the content is its user's
+        with target:  # its end, or what ?offset=&length= ask for; always as text, because it is its user's
             size = os.fstat(target.fileno()).st_size
-            length = min(max(int(query.get("length", TAIL)), 0), TAIL)
-            target.seek(min(max(int(query.get("offset", max(size - length, 0))), 0), size))
-            self.send(200, target.read(length), "text/plain; charset=utf-8", X_File_Size=size)
+            numbers = {name: int(text) for name, text in query.items() if text.isdecimal()}
+            length = min(numbers.get("length", LIMIT), LIMIT)
+            target.seek(min(numbers.get("offset", max(size - length, 0)), size))
+            self.send(200, target.read(length), **{"X-File-Size": str(size)})
 
 
 def observe():
@@ -150,16 +125,12 @@ def observe():
     parser.add_argument("--mesos-root", default="/var/lib/mesos", help="the agent's work_dir")
     parser.add_argument("--ip", default="0.0.0.0")  # noqa: S104 - upstream's default
     parser.add_argument("--port", type=int, default=1338)
-    for name in ("polling_interval_secs", "task_process_collection_interval_secs", "task_disk_collection_interval_secs",
-                 "agent_api_url", "executor_id_json_path", "disk_usage_json_path", "log_to_stderr", "log_to_disk", "log_dir"):
-        parser.add_argument(f"--{name}", help="accepted, no effect: nothing is polled, and the log goes to stderr")
-    parser.add_argument("--disable_task_resource_collection", action="store_true", help="accepted, always so")
-    parser.add_argument("--enable_mesos_disk_collector", action="store_true", help=argparse.SUPPRESS)
+    for name in WITHOUT_EFFECT:
+        parser.add_argument(f"--{name}", help="no effect: nothing is polled, and the log goes to stderr")
+    parser.add_argument("--disable_task_resource_collection", action="store_true", help="always so")
     options = parser.parse_args()
-    if options.enable_mesos_disk_collector:
-        parser.error("--enable_mesos_disk_collector is not supported by the embedded observer")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server = web.Server(options.ip, options.port, type("Handler", (Observer,), {"root": options.mesos_root}))
+    server = web.Server(options.ip, options.port, type("Root", (Observer,), {"root": options.mesos_root}))
     logging.info("observer %s on %s:%s, reading %s", VERSION, options.ip, server.server_port, options.mesos_root)
     server.serve_forever()
 
@@ -173,21 +144,24 @@ def command():
     tail = verbs.add_parser("tail")
     tail.add_argument("task")
     tail.add_argument("process")
-    tail.add_argument("--stderr", action="store_true")
     options = parser.parse_args()
     known = tasks(options.mesos_root)
     if options.task and options.task not in known:
         sys.exit(f"thermos: no task {options.task} below {options.mesos_root}")
     if options.verb == "status":
-        for task_id, (_run, checkpoint) in sorted(known.items()):
-            if options.task in (None, task_id):
-                processes = ", ".join(f"{p['name']}: {p['state']}" for p in checkpoint["processes"])
-                print(f"{task_id}\t{checkpoint['state']}\t{checkpoint['user']}\t{processes}")
+        for task_id in [options.task] if options.task else known:
+            task = known[task_id][1]
+            print(
+                task_id,
+                task["state"],
+                task["user"],
+                *(f"{p['name']}:{p['state']}" for p in task["processes"]),
+                sep="\t",
+            )
         return
-    run, checkpoint = known[options.task]
-    runs = [p["runs"] for p in checkpoint["processes"] if p["name"] == options.process]
-    if not runs or not runs[0]:
+    run, task = known[options.task]
+    number = max((len(p["runs"]) for p in task["processes"] if p["name"] == options.process), default=0) - 1
+    if number < 0:
         sys.exit(f"thermos: no output of a process {options.process} yet")
-    name = "stderr" if options.stderr else "stdout"
-    with opened(run, ["sandbox", ".logs", options.process, str(runs[0][-1]["number"]), name]) as file:
-        sys.stdout.buffer.write(file.read()[-TAIL:])
+    with open_below(run, ["sandbox", ".logs", options.process, str(number), "stdout"]) as file:
+        sys.stdout.buffer.write(file.read()[-LIMIT:])

@@ -13,27 +13,25 @@ def wanted(config):
 
 
 def attributes(offer):
-    """name -> set of values. Agents need no `host` attribute: their hostname stands in."""
+    """name -> list of values. Agents need no `host` attribute: their hostname stands in."""
     result = {}
     for attribute in offer.get("attributes", []):
         value = attribute["text"]["value"] if "text" in attribute else attribute.get("scalar", {}).get("value")
-        result.setdefault(attribute["name"], set()).add(f"{value:g}" if isinstance(value, float) else str(value))
-    result.setdefault("host", {offer["hostname"]})
-    return result
+        result.setdefault(attribute["name"], []).append(f"{value:g}" if isinstance(value, float) else str(value))
+    return {"host": [offer["hostname"]], **result}
 
 
 def vetoes(config, agent, active):
-    """Why agent's attributes rule a task out; active are the attributes of its job's other running tasks."""
+    """Why an agent's attributes rule a task out; active are the attributes around its job's other running tasks."""
     reasons = []
-    for item in config.get("constraints", []):
-        name, kind = item["name"], item["constraint"]
-        have = agent.get(name, set())
+    for item in config["constraints"]:
+        name, kind, have = item["name"], item["constraint"], agent.get(item["name"], [])
         if "value" in kind:
-            if bool(have & set(kind["value"]["values"])) == kind["value"]["negated"]:
+            if any(value in kind["value"]["values"] for value in have) == kind["value"]["negated"]:
                 reasons.append(f"Constraint not satisfied: {name}")
         elif not have or any(sum(v in other.get(name, ()) for other in active) >= kind["limit"]["limit"] for v in have):
             reasons.append(f"Limit not satisfied: {name}")
-    if "dedicated" in agent and not any(c["name"] == "dedicated" for c in config.get("constraints", [])):
+    if "dedicated" in agent and not any(item["name"] == "dedicated" for item in config["constraints"]):
         reasons.append("Host is dedicated")
     return reasons
 
@@ -42,28 +40,28 @@ class Pool:
     """The unused rest of one agent's offers, from which tasks take their parts."""
 
     def __init__(self, offers):
-        self.resources = [dict(r) for offer in offers for r in offer["resources"] if "revocable" not in r and "disk" not in r]
-        for resource in self.resources:
-            if resource["type"] == "RANGES":
-                resource["ranges"] = [[r["begin"], r["end"]] for r in resource["ranges"]["range"]]
-            elif resource["type"] == "SCALAR":
-                resource["scalar"] = resource["scalar"]["value"]
+        usable = [dict(r) for o in offers for r in o["resources"] if "revocable" not in r and "disk" not in r]
+        self.scalars = [{**r, "scalar": r["scalar"]["value"]} for r in usable if r["type"] == "SCALAR"]
+        self.ports = [
+            (r, n)
+            for r in usable
+            if r["name"] == "ports"
+            for span in r["ranges"]["range"]
+            for n in range(span["begin"], span["end"] + 1)
+        ]
+        random.shuffle(self.ports)  # so that a number just given back is not used again at once
 
-    def total(self, name):
-        return sum(r["scalar"] for r in self.resources if r["name"] == name and r["type"] == "SCALAR")
-
-    def lacks(self, values, ports=0):
+    def lacks(self, values, ports):
         """The kinds of resource this pool has too little of."""
-        have = sum(end - begin + 1 for r in self.resources if r["name"] == "ports" for begin, end in r["ranges"])
-        lacking = [name for name, value in values.items() if value > self.total(name) + 1e-6]
-        return lacking + (["ports"] if ports > have else [])
+        totals = {name: sum(r["scalar"] for r in self.scalars if r["name"] == name) for name in values}
+        return [name for name in values if values[name] > totals[name] + 1e-6] + ["ports"] * (ports > len(self.ports))
 
     def take(self, values):
         """Mesos resources that add up to values, reserved ones first."""
         taken = []
         for name, value in values.items():
-            for resource in sorted(self.resources, key=lambda r: r.get("role", "*") == "*"):
-                part = min(value, resource["scalar"]) if resource["name"] == name and resource["type"] == "SCALAR" else 0
+            for resource in sorted(self.scalars, key=lambda r: r.get("role", "*") == "*"):
+                part = min(value, resource["scalar"]) if resource["name"] == name else 0
                 if part > 1e-9:
                     resource["scalar"] -= part
                     value -= part
@@ -71,14 +69,6 @@ class Pool:
         return taken
 
     def take_ports(self, count):
-        """(Mesos resources, numbers) of count ports, picked at random so that a number is not reused at once."""
-        taken, numbers = [], []
-        for resource in self.resources:
-            while resource["name"] == "ports" and resource["ranges"] and len(numbers) < count:
-                span = random.choice(resource["ranges"])  # noqa: S311 - nothing secret about a port
-                port = random.randint(*span)  # noqa: S311
-                resource["ranges"].remove(span)
-                resource["ranges"] += [s for s in ([span[0], port - 1], [port + 1, span[1]]) if s[0] <= s[1]]
-                taken.append({**resource, "ranges": {"range": [{"begin": port, "end": port}]}})
-                numbers.append(port)
-        return taken, numbers
+        """(Mesos resources, numbers) of count ports."""
+        picked, self.ports = self.ports[:count], self.ports[count:]
+        return [{**r, "ranges": {"range": [{"begin": n, "end": n}]}} for r, n in picked], [n for _r, n in picked]

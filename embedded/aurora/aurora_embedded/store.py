@@ -40,8 +40,13 @@ def connect(hosts, chroot="", credentials=None, session=15, wait=300):
     if credentials:
         user, _colon, password = credentials.partition(":")
         options = {"auth_data": [("digest", credentials)], "default_acl": [make_digest_acl(user, password, all=True)]}
-    client = KazooClient(hosts=hosts + (chroot or ""), timeout=session, connection_retry={"max_tries": -1, "max_delay": 5},
-                         command_retry={"max_tries": -1, "max_delay": 1}, **options)
+    client = KazooClient(
+        hosts=hosts + (chroot or ""),
+        timeout=session,
+        connection_retry={"max_tries": -1, "max_delay": 5},
+        command_retry={"max_tries": -1, "max_delay": 1},
+        **options,
+    )
     client.start(wait)
     return client
 
@@ -92,7 +97,9 @@ class Leadership:
     def advertise(self, name, host, port):
         endpoint = {"host": host, "port": port}
         member = {"serviceEndpoint": endpoint, "additionalEndpoints": {name: endpoint}, "status": "ALIVE"}
-        self.zk.create(f"{self.path}/member_", json.dumps(member).encode(), ephemeral=True, sequence=True, makepath=True)
+        self.zk.create(
+            f"{self.path}/member_", json.dumps(member).encode(), ephemeral=True, sequence=True, makepath=True
+        )
 
 
 def leader(zk, path):
@@ -118,7 +125,9 @@ class Store:
     def load(self):
         for kind in KINDS:
             self.zk.ensure_path(f"{self.root}/{kind}")
-            pending = {c: self.zk.get_async(f"{self.root}/{kind}/{c}") for c in self.zk.get_children(f"{self.root}/{kind}")}
+            pending = {
+                c: self.zk.get_async(f"{self.root}/{kind}/{c}") for c in self.zk.get_children(f"{self.root}/{kind}")
+            }
             getattr(self, kind).update({name: json.loads(answer.get()[0]) for name, answer in pending.items()})
         try:
             self.framework_id = self.zk.get(f"{self.root}/framework")[0].decode() or None
@@ -137,7 +146,9 @@ class Store:
     def put(self, kind, name, value):
         data = json.dumps(value, separators=(",", ":")).encode()
         if len(data) > LIMIT:
-            raise TooLarge(f"{name} takes {len(data)} bytes; the embedded scheduler keeps at most {LIMIT} of a job or task")
+            raise TooLarge(
+                f"{name} takes {len(data)} bytes; the embedded scheduler keeps at most {LIMIT} of a job or task"
+            )
         self._write(f"{self.root}/{kind}/{name}", data)
         getattr(self, kind)[name] = value
 

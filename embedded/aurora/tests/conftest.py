@@ -47,6 +47,7 @@ def config(installed):
     """The module that reads job files, with pystachio from the client's package."""
     sys.path.append(str(installed / "usr/share/aurora/bin/kaurora.pex"))
     from aurora_embedded import config
+
     return config
 
 
@@ -102,8 +103,14 @@ class Cluster:
 
     def spawn(self, name, *command, **environment):
         with open(self.base / f"{name}.log", "ab") as log:
-            self.processes[name] = subprocess.Popen([str(c) for c in command], stdout=log, stderr=log, cwd=self.base,
-                                                    env={**self.environment, **environment}, start_new_session=True)
+            self.processes[name] = subprocess.Popen(
+                [str(c) for c in command],
+                stdout=log,
+                stderr=log,
+                cwd=self.base,
+                env={**self.environment, **environment},
+                start_new_session=True,
+            )
         return self.processes[name]
 
     def stop(self, name, number=signal.SIGTERM):
@@ -113,43 +120,99 @@ class Cluster:
 
     def start_zookeeper(self):
         (self.base / "zk").mkdir()
-        (self.base / "zoo.cfg").write_text(f"tickTime=500\ndataDir={self.base}/zk\nclientPortAddress=127.0.0.1\n"
-                                           f"clientPort={self.zk.rpartition(':')[2]}\nadmin.enableServer=false\n")
-        self.spawn("zookeeper", "java", "-Xmx128m", "-cp", "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar",
-                   "org.apache.zookeeper.server.quorum.QuorumPeerMain", self.base / "zoo.cfg")
+        (self.base / "zoo.cfg").write_text(
+            f"tickTime=500\ndataDir={self.base}/zk\nclientPortAddress=127.0.0.1\n"
+            f"clientPort={self.zk.rpartition(':')[2]}\nadmin.enableServer=false\n"
+        )
+        self.spawn(
+            "zookeeper",
+            "java",
+            "-Xmx128m",
+            "-cp",
+            "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar",
+            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+            self.base / "zoo.cfg",
+        )
         until("ZooKeeper listens", lambda: socket.create_connection(self.zk.split(":"), 1).close() or True)
 
     def start_master(self):
-        self.spawn("master", self.base / "mesos/usr/sbin/mesos-master", "--ip=127.0.0.2", f"--port={self.master_port}", "--quorum=1",
-                   f"--zk=zk://{self.zk}/mesos", f"--work_dir={self.base}/master", "--hostname=127.0.0.2")
+        self.spawn(
+            "master",
+            self.base / "mesos/usr/sbin/mesos-master",
+            "--ip=127.0.0.2",
+            f"--port={self.master_port}",
+            "--quorum=1",
+            f"--zk=zk://{self.zk}/mesos",
+            f"--work_dir={self.base}/master",
+            "--hostname=127.0.0.2",
+        )
 
     def start_agent(self):
         libexec = self.base / "mesos/usr/libexec/mesos"
-        self.spawn("agent", self.base / "mesos/usr/sbin/mesos-agent", "--ip=127.0.0.3", f"--port={self.agent_port}", "--launcher=posix",
-                   f"--master=zk://{self.zk}/mesos", f"--work_dir={self.base}/agent", f"--runtime_dir={self.base}/runtime",
-                   "--hostname=127.0.0.3", f"--launcher_dir={libexec}", "--no-systemd_enable_support", "--attributes=rack:r1;zone:z1",
-                   "--resources=cpus:4;mem:4096;disk:4096;ports:[31000-31100]")
+        self.spawn(
+            "agent",
+            self.base / "mesos/usr/sbin/mesos-agent",
+            "--ip=127.0.0.3",
+            f"--port={self.agent_port}",
+            "--launcher=posix",
+            f"--master=zk://{self.zk}/mesos",
+            f"--work_dir={self.base}/agent",
+            f"--runtime_dir={self.base}/runtime",
+            "--hostname=127.0.0.3",
+            f"--launcher_dir={libexec}",
+            "--no-systemd_enable_support",
+            "--attributes=rack:r1;zone:z1",
+            "--resources=cpus:4;mem:4096;disk:4096;ports:[31000-31100]",
+        )
 
     def start_scheduler(self, name, ip, *more, **changed):
         database = self.base / name
         if not database.exists():
-            subprocess.run([self.base / "mesos/usr/bin/mesos-log", "initialize", f"--path={database}"], check=True, capture_output=True)
+            subprocess.run(
+                [self.base / "mesos/usr/bin/mesos-log", "initialize", f"--path={database}"],
+                check=True,
+                capture_output=True,
+            )
         port = free_port(ip)
-        flags = {"cluster_name": "example", "serverset_path": "/aurora/scheduler", "zk_endpoints": self.zk, "http_port": port,
-                 "mesos_master_address": f"zk://{self.zk}/mesos", "backup_dir": self.base / "backups", "native_log_file_path": database,
-                 "native_log_zk_group_path": "/aurora/replicated-log", "hostname": ip, "ip": ip, "zk_session_timeout": "4secs",
-                 "thermos_executor_path": self.root / "usr/share/aurora/bin/thermos_executor.pex", "initial_flapping_task_delay": "1secs",
-                 "thermos_executor_cpu": "0.1", "thermos_executor_ram": "32MB", **changed}
+        flags = {
+            "cluster_name": "example",
+            "serverset_path": "/aurora/scheduler",
+            "zk_endpoints": self.zk,
+            "http_port": port,
+            "mesos_master_address": f"zk://{self.zk}/mesos",
+            "backup_dir": self.base / "backups",
+            "native_log_file_path": database,
+            "native_log_zk_group_path": "/aurora/replicated-log",
+            "hostname": ip,
+            "ip": ip,
+            "zk_session_timeout": "4secs",
+            "thermos_executor_path": self.root / "usr/share/aurora/bin/thermos_executor.pex",
+            "initial_flapping_task_delay": "1secs",
+            "thermos_executor_cpu": "0.1",
+            "thermos_executor_ram": "32MB",
+            **changed,
+        }
         self.spawn(name, self.root / "usr/sbin/aurora-scheduler", *(f"-{k}={v}" for k, v in flags.items()), *more)
         return f"http://{ip}:{port}"
 
     def write_clusters(self, **entry):
-        entry = entry or {"zk": "127.0.0.1", "zk_port": int(self.zk.rpartition(":")[2]), "scheduler_zk_path": "/aurora/scheduler"}
+        entry = entry or {
+            "zk": "127.0.0.1",
+            "zk_port": int(self.zk.rpartition(":")[2]),
+            "scheduler_zk_path": "/aurora/scheduler",
+        }
         (self.base / "clusters.json").write_text(json.dumps([{"name": "example", **entry}]))
 
     def aurora(self, *arguments, command="usr/bin/aurora"):
-        done = subprocess.run([self.root / command, *map(str, arguments)], capture_output=True, text=True, env=self.environment,
-                              timeout=90, check=False, cwd=self.base)
+        done = subprocess.run(
+            [self.root / command, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=90,
+            check=False,
+            cwd=self.base,
+        )
         return done.returncode, done.stdout, done.stderr
 
     def tasks(self, job, state="active"):
@@ -161,8 +224,12 @@ class Cluster:
     def sandbox(self, task_id, path):
         """A file of a task's sandbox, read through the agent as a person's browser would."""
         state = json.loads(get(f"http://127.0.0.3:{self.agent_port}/state")[1])
-        directory = next(e["directory"] for f in state["frameworks"] + state["completed_frameworks"]
-                         for e in f["executors"] + f["completed_executors"] if e["id"] == f"thermos-{task_id}")
+        directory = next(
+            e["directory"]
+            for f in state["frameworks"] + state["completed_frameworks"]
+            for e in f["executors"] + f["completed_executors"]
+            if e["id"] == f"thermos-{task_id}"
+        )
         query = urllib.parse.urlencode({"path": f"{directory}/{path}", "offset": 0, "length": 20000})
         return json.loads(get(f"http://127.0.0.3:{self.agent_port}/files/read?{query}")[1])["data"]
 
