@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-apt_packages=(git openssh-client python3-apt python3-venv shellcheck)
+apt_packages=(binutils g++ git openssh-client python3-apt python3-venv shellcheck)
 
 install_apt_packages() {
   local missing=() package

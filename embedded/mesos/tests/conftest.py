@@ -148,6 +148,10 @@ def root(package, tmp_path_factory) -> pathlib.Path:
     """The package's files, unpacked."""
     target = tmp_path_factory.mktemp("root")
     subprocess.run(["dpkg-deb", "-x", package, target], check=True)
+    libraries = subprocess.run(["ldd", target / "usr/libexec/mesos/mesos"], check=True, capture_output=True, text=True)
+    missing = [line.split()[0] for line in libraries.stdout.splitlines() if "not found" in line]
+    if missing:
+        pytest.fail(f"{', '.join(missing)} not found: apt-get install libapr1 libcurl4 libsasl2-modules libsvn1")
     return target
 
 
