@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: deb_index
-author: The aurora.cluster authors
+author: The aurora.cluster authors (!UNKNOWN)
 version_added: 0.1.0
 short_description: Make a directory of .deb files an apt source
 description:

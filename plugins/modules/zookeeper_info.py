@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: zookeeper_info
-author: The aurora.cluster authors
+author: The aurora.cluster authors (!UNKNOWN)
 version_added: 0.1.0
 short_description: Ask a ZooKeeper server what it is
 description:

@@ -259,11 +259,11 @@ def test_no_increment_is_lost_between_processes(tmp_path):
     path = tmp_path / "counter"
     path.write_text("0")
     children = []
-    for _ in range(4):
+    for _child in range(4):
         child = os.fork()
         if not child:
             try:
-                for _ in range(25):
+                for _turn in range(25):
                     with locked(str(path)):
                         number = int(path.read_text())
                         time.sleep(0.0005)

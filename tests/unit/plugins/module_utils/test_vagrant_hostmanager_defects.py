@@ -12,7 +12,7 @@ from ansible_collections.aurora.cluster.plugins.module_utils._hosts_file import 
 START, STOP = "## vagrant-hostmanager-start", "## vagrant-hostmanager-end"
 ID = " id: 7a9e"
 LOCALHOST = "127.0.0.1\tlocalhost\n"
-FRY = [("10.0.5.2", ["fry", "test-alias"]), ("10.0.5.3", ["bender"])]
+FRY = (("10.0.5.2", ["fry", "test-alias"]), ("10.0.5.3", ["bender"]))
 
 
 def hostmanager(content, machines, identity=""):
