@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real master and agent: registration, tasks and their sandboxes, restart, TLS."""
 
+import base64
 import http.server
 import json
 import signal
@@ -119,6 +120,22 @@ def test_a_task_outlives_its_agent(cluster):
 def executors(cluster, scheduler):
     frameworks = cluster.from_agent("/state")["frameworks"]
     return [e for f in frameworks if f["id"] == scheduler.framework_id["value"] for e in f["executors"]]
+
+
+def test_a_command_inside_a_running_task_streams_its_output(cluster):
+    """Mesos' `exec`: the agent starts mesos-containerizer and mesos-io-switchboard for it."""
+    with cluster.scheduler() as scheduler:
+        scheduler.launch("host", {"value": "sleep 60"})
+        status = scheduler.updates("host", "TASK_RUNNING")[-1]
+        parent = status["container_status"]["container_id"]
+        session = {"container_id": {"value": "inner", "parent": parent}, "command": {"value": "echo from inside"}}
+        call = {"type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": session}
+        headers = {"Content-Type": "application/json", "Accept": "application/recordio"}
+        headers["Message-Accept"] = "application/json"
+        request = urllib.request.Request(f"http://{cluster.agent_address}/api/v1", json.dumps(call).encode(), headers)
+        with urllib.request.urlopen(request, timeout=20) as response:
+            output = response.read()
+        assert base64.b64encode(b"from inside\n") in output
 
 
 def test_tls_goes_through_to_the_system_openssl(root, tmp_path):
