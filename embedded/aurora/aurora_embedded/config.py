@@ -5,9 +5,12 @@ import getpass
 import json
 import re
 import traceback
+import warnings
 
-from pystachio import Boolean, Default, Float, Integer, List, Map, Ref, Required, String, Struct
-from pystachio.config import Config
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # pystachio's regular expressions are older than Python's warning about them
+    from pystachio import Boolean, Default, Float, Integer, List, Map, Ref, Required, String, Struct
+    from pystachio.config import Config
 
 IDENTIFIER = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]{1,64}")
 UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
@@ -88,8 +91,9 @@ class File(Config):
 def load(path, name, bindings=()):
     """The job `cluster/role/environment/name` of file path, as the scheduler takes it. Raises ConfigError."""
     try:
-        jobs = [job.bind({Ref.from_address(k): v for k, v in bindings}) for job in File(path).environment["jobs"]]
-        names = ["/".join(str(getattr(j, k)()) for k in ("cluster", "role", "environment", "name")) for j in jobs]
+        return find(path, name, bindings)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except Exception as error:  # the file is a program and may fail in any way
         at = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
         what = re.search(r"name '(\w+)' is not defined|Unknown schema attribute (\w+)|^'(jobs)'$", str(error))
@@ -101,8 +105,13 @@ def load(path, name, bindings=()):
                 else f"{what[1] or what[2]} is not supported by the embedded default scheduler"
             )
         raise ConfigError(f"{path}{f', line {at[-1]}' if at else ''}: {hint}") from error
+
+
+def find(path, name, bindings):
+    jobs = [job.bind({Ref.from_address(k): v for k, v in bindings}) for job in File(path).environment["jobs"]]
+    names = ["/".join(str(getattr(j, k)()) for k in ("cluster", "role", "environment", "name")) for j in jobs]
     if name not in names:
-        raise ConfigError(f"{path}: no job {name}; it has: {', '.join(names) or 'none'}")
+        raise ConfigError(f"no job {name}; it has: {', '.join(names) or 'none'}")
     job, unbound = jobs[names.index(name)].interpolate()
     refs = {ref.address() for ref in unbound}
     ports = sorted(ref[14:-1] for ref in refs if re.fullmatch(r"thermos\.ports\[[\w.-]+\]", ref))
@@ -114,10 +123,10 @@ def load(path, name, bindings=()):
         *(f"thermos.ports[{p}]" for p in ports),
     }
     if refs:
-        raise ConfigError(f"{path}: not bound: {', '.join(sorted(refs))} (--bind NAME=VALUE)")
+        raise ConfigError(f"not bound: {', '.join(sorted(refs))} (--bind NAME=VALUE)")
     checked = job.check()
     if not checked.ok():
-        raise ConfigError(f"{path}: {checked.message()}")
+        raise ConfigError(checked.message())
     data = json.loads(job.json_dumps())
     check(data, data["task"])
     return convert(data, ports)

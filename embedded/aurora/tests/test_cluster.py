@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The packages on a real ZooKeeper and a real Mesos. The tests build on one another, in the order of the file."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import free_port, get, until
+
+HELLO = "example/www-data/prod/hello"
+JOBS = """
+def task(name, command, **more):
+    return Task(processes=[Process(name=name, cmdline=command, min_duration=1)], resources=Resources(cpu=0.1, ram=32*MB, disk=16*MB), **more)
+
+def job(name, command, instances=1, **more):
+    return Job(cluster='example', role='www-data', environment='prod', name=name, instances=instances, task=task(name, command), **more)
+
+jobs = [
+    job('hello', 'while true; do echo Hello World {{mesos.instance}} from {{mesos.hostname}}; sleep 1; done', service=True),
+    job('web', 'exec /usr/bin/python3 -m http.server --bind 127.0.0.3 {{thermos.ports[http]}}', service=True),
+    job('once', 'echo done by $(id -un); sleep 1'),
+    job('fails', 'exit 7', max_task_failures=2),
+    job('spread', 'sleep 300', instances=2, constraints={'host': 'limit:1', 'rack': 'r1'}),
+    job('elsewhere', 'sleep 300', constraints={'zone': '!z1'}),
+    job('huge', 'sleep 300', instances=4001),
+    job('stubborn', "trap '' TERM; while true; do sleep 0.2; done", service=True)(task=task('stubborn', "trap '' TERM; while true; do sleep 0.2; done", finalization_wait=1)),
+]
+"""
+
+
+@pytest.fixture(scope="module")
+def jobs(cluster):
+    path = cluster.base / "jobs.aurora"
+    path.write_text(JOBS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def leader(cluster):
+    url = cluster.start_scheduler("first", "127.0.0.11")
+    until("the first scheduler leads", lambda: get(f"{url}/leaderhealth")[0] == 200)
+    return url
+
+
+def task_id(cluster, job=HELLO):
+    return cluster.tasks(job)[0]["assignedTask"]["taskId"]
+
+
+def running(cluster, job=HELLO):
+    return [t["assignedTask"]["taskId"] for t in cluster.tasks(job) if t["status"] == "RUNNING"]
+
+
+def variables(url):
+    return json.loads(get(f"{url}/vars.json")[1])
+
+
+def ok(cluster, *arguments):
+    code, out, err = cluster.aurora(*arguments)
+    assert code == 0, out + err
+    return out
+
+
+# --- refusals before anything runs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["missing", "empty", "made by a mere replica"])
+def test_uninitialised_log_is_refused(cluster, state, tmp_path):
+    database = tmp_path / "db"
+    if state != "missing":
+        database.mkdir()
+    if state == "made by a mere replica":  # what a scheduler's own first start leaves: LevelDB files, no status record
+        (database / "CURRENT").write_text("MANIFEST-000002\n")
+        (database / "MANIFEST-000002").write_bytes(b"V\xf9e\xb8\x1c\x00\x01\x01\x1aleveldb.BytewiseComparator")
+        (database / "000004.log").write_bytes(b"")
+    process = start_with_database(cluster, database)
+    assert process.wait(10) == 1
+    assert f"The replicated log in {database} is not initialised" in (cluster.base / "refused.log").read_text()
+
+
+def start_with_database(cluster, database):
+    cluster.start_scheduler("refused", "127.0.0.12", native_log_file_path=database)
+    return cluster.processes.pop("refused")
+
+
+def test_log_stays_initialised_after_a_replica_compacted_it(cluster, installed, tmp_path):
+    tool = cluster.base / "mesos/usr/bin/mesos-log"
+    for expected in (0, 1):  # the second run opens and compacts the database, then says that it is not empty
+        assert (
+            subprocess.run([tool, "initialize", f"--path={tmp_path}/db"], capture_output=True, check=False).returncode
+            == expected
+        )
+        script = f"import sys; sys.path.insert(0, '{installed}/usr/sbin/aurora-scheduler'); from aurora_embedded import store; print(store.replica_voting('{tmp_path}/db'))"
+        done = subprocess.run(["/usr/bin/python3", "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout == "True\n"
+
+
+def test_scheduler_that_cannot_register_exits_and_is_never_advertised(cluster):
+    begun = time.monotonic()
+    cluster.start_scheduler(
+        "lonely",
+        "127.0.0.12",
+        mesos_master_address=f"zk://{cluster.zk}/elsewhere",
+        max_registration_delay="2secs",
+        serverset_path="/lonely",
+    )
+    code, out, err = None, "", ""
+    cluster.write_clusters(zk=cluster.zk, scheduler_zk_path="/lonely")
+    code, out, err = cluster.aurora("job", "list", "example")
+    cluster.write_clusters()
+    assert (code, "No scheduler found: none leads at /lonely" in err) == (7, True), out + err
+    assert cluster.processes.pop("lonely").wait(20) == 1
+    assert time.monotonic() - begun < 15
+    assert "Framework has not been registered within the tolerated delay." in (cluster.base / "lonely.log").read_text()
+
+
+# --- one scheduler ---------------------------------------------------------------------------------------------------
+
+
+def test_endpoints(cluster, leader):
+    assert get(f"{leader}/health")[:2] == (200, "OK")
+    values = variables(leader)
+    assert (
+        values["framework_registered"],
+        values["scheduler_lifecycle_ACTIVE"],
+        values["scheduler_lifecycle_DEAD"],
+    ) == (1, 1, 0)
+    assert "framework_registered 1\n" in get(f"{leader}/vars")[1]
+    assert "Aurora cluster example" in get(f"{leader}/scheduler")[1]
+    assert get(f"{leader}/")[0] == 200
+    assert get(f"{leader}/scheduler/nobody")[0] == 404
+    assert get(f"{leader}/nothing")[0] == 404
+    assert get(f"{leader}/quitquitquit")[0] == 405
+    assert get(f"{leader}/apibeta/getJobs", b"{}", {"Content-Type": "text/plain"})[0] == 400
+    answer = json.loads(get(f"{leader}/apibeta/createJob", b"[1]", {"Content-Type": "application/json"})[1])
+    assert answer["responseCode"] == "INVALID_REQUEST"
+    with socket.create_connection(("127.0.0.11", int(leader.rpartition(":")[2])), 5) as raw:
+        raw.sendall(b"POST /apibeta/getJobs HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_hello_world(cluster, leader, jobs):
+    out = ok(cluster, "job", "create", HELLO, jobs, "--wait-until", "RUNNING", "--timeout", "30")
+    assert out == f"Job create succeeded: job url={leader}/scheduler/www-data/prod/hello\n"
+    task = cluster.tasks(HELLO)[0]
+    assert [event["status"] for event in task["taskEvents"]] == ["PENDING", "ASSIGNED", "STARTING", "RUNNING"]
+    assert task["assignedTask"]["slaveHost"] == "127.0.0.3"
+    assert re.fullmatch(r"www-data-prod-hello-0-[0-9a-f-]{36}", task["assignedTask"]["taskId"])
+    path = "sandbox/.logs/hello/0/stdout"
+    line = until("output", lambda: cluster.sandbox(task["assignedTask"]["taskId"], path))
+    assert line.startswith("Hello World 0 from 127.0.0.3\n")
+    page = get(f"{leader}/scheduler/www-data/prod/hello")[1]
+    assert task["assignedTask"]["taskId"] in page
+    assert f"http://127.0.0.3:1338/task/{task['assignedTask']['taskId']}" in page
+    assert "127.0.0.3" in get(f"{leader}/agents")[1]
+    state = json.loads(get(f"http://127.0.0.2:{cluster.master_port}/state")[1])
+    framework = state["frameworks"][0]
+    assert (framework["name"], framework["checkpoint"], framework["webui_url"]) == (
+        "Aurora",
+        True,
+        f"{leader}/scheduler",
+    )
+    assert framework["failover_timeout"] == 21 * 86400
+
+
+def test_status_list_inspect_and_diff(cluster, leader, jobs):
+    assert "status: RUNNING on 127.0.0.3" in ok(cluster, "job", "status", HELLO)
+    assert ok(cluster, "job", "list", "example/www-data") == f"{HELLO}\n"
+    assert ok(cluster, "job", "list", "example/nobody") == ""
+    assert '"isService": true' in ok(cluster, "job", "inspect", HELLO, jobs)
+    assert ok(cluster, "job", "diff", HELLO, jobs) == "No differences\n"
+    changed = cluster.base / "changed.aurora"
+    changed.write_text(JOBS.replace("cpu=0.1", "cpu=0.2"))
+    assert '+      "numCpus": 0.2' in ok(cluster, "job", "diff", HELLO, changed)
+    assert cluster.aurora("job", "status", "example/www-data/prod/none")[0] == 6
+    assert json.loads(ok(cluster, "job", "status", "--write-json", "example/www-data/prod/none")) == {
+        "error": "No matching jobs found"
+    }
+    code, _out, err = cluster.aurora("job", "create", HELLO, jobs)
+    assert (code, "Job already exists: www-data/prod/hello" in err) == (4, True)
+    code, _out, err = cluster.aurora("job", "create", "example/www-data/prod/huge", jobs)
+    assert (code, "4001 instances: at least 1 and at most 4000" in err) == (4, True)
+    qa = cluster.base / "qa.aurora"
+    qa.write_text(JOBS.replace("'prod'", "'production'"))
+    code, _out, err = cluster.aurora("job", "create", HELLO.replace("prod", "production"), qa)
+    assert (code, "Job environment production doesn't match" in err) == (4, True)
+
+
+@pytest.fixture(scope="module")
+def observer(cluster, leader):
+    port = free_port("127.0.0.3")
+    cluster.spawn(
+        "observer",
+        cluster.root / "usr/sbin/thermos_observer",
+        "--ip=127.0.0.3",
+        f"--port={port}",
+        f"--mesos-root={cluster.base}/agent",
+        "--log_to_disk=NONE",
+    )
+    url = f"http://127.0.0.3:{port}"
+    until("the observer answers", lambda: get(f"{url}/health")[0] == 200)
+    return url
+
+
+def test_observer_shows_task_and_output_but_nothing_outside(cluster, observer):
+    task = task_id(cluster)
+    assert task in get(f"{observer}/main/active")[1]
+    assert task not in get(f"{observer}/main/finished")[1]
+    assert f"/file/{task}/.logs/hello/0/stdout" in get(f"{observer}/task/{task}")[1]
+    assert "while true; do echo Hello World" in get(f"{observer}/process/{task}/hello")[1]
+    assert get(f"{observer}/file/{task}/.logs/hello/0/stdout?offset=0&length=11")[1] == "Hello World"
+    assert ".logs" in get(f"{observer}/file/{task}")[1]
+    raw = json.loads(get(f"{observer}/rawtask/{task}")[1])
+    assert (raw["state"], raw["user"]) == ("RUNNING", "www-data")
+    for path in (
+        "%2e%2e/checkpoints/task.json",
+        "../checkpoints/task.json",
+        "%2fetc%2fpasswd",
+        ".logs/..%2f..%2f..",
+        "nothing",
+    ):
+        assert get(f"{observer}/file/{task}/{path}")[0] == 404
+    assert get(f"{observer}/task/..")[0] == 404
+    assert json.loads(get(f"{observer}/vars.json")[1])["tasks_active"] == 1
+    done = subprocess.run(
+        [cluster.root / "usr/bin/thermos", f"--mesos-root={cluster.base}/agent", "tail", task, "hello"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("Hello World 0")
+    done = subprocess.run(
+        [cluster.root / "usr/bin/thermos", f"--mesos-root={cluster.base}/agent", "status"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{task}\tRUNNING\twww-data\thello:RUNNING\n"
+
+
+def test_ports_users_ends_and_failures(cluster, leader, jobs):
+    for name in ("web", "once", "fails"):
+        ok(cluster, "job", "create", f"example/www-data/prod/{name}", jobs)
+    until("web runs", lambda: running(cluster, "example/www-data/prod/web"))
+    ports = cluster.tasks("example/www-data/prod/web")[0]["assignedTask"]["assignedPorts"]
+    assert 31000 <= ports["http"] <= 31100
+    until("its port answers", lambda: get(f"http://127.0.0.3:{ports['http']}/")[0] == 200)
+    once = until("once ends", lambda: cluster.tasks("example/www-data/prod/once", "inactive"))[0]
+    assert once["status"] == "FINISHED"
+    assert cluster.sandbox(once["assignedTask"]["taskId"], "sandbox/.logs/once/0/stdout") == "done by www-data\n"
+    failed = until(
+        "fails ends",
+        lambda: (
+            not cluster.tasks("example/www-data/prod/fails")
+            and cluster.tasks("example/www-data/prod/fails", "inactive")
+        ),
+    )
+    assert [task["status"] for task in failed] == ["FAILED", "FAILED"]
+    assert "Failed processes: fails" in failed[0]["taskEvents"][-1]["message"]
+    assert sorted(task["failureCount"] for task in failed) == [1, 2]
+    assert ok(cluster, "job", "list", "example") == f"{HELLO}\nexample/www-data/prod/web\n"
+    ok(cluster, "job", "killall", "example/www-data/prod/web")
+
+
+def test_constraints_hold_tasks_back(cluster, leader, jobs):
+    for name in ("spread", "elsewhere"):
+        ok(cluster, "job", "create", f"example/www-data/prod/{name}", jobs)
+    until("one of two runs", lambda: len(running(cluster, "example/www-data/prod/spread")) == 1)
+    page = until(
+        "a reason",
+        lambda: re.search("Constraint not satisfied: zone", get(f"{leader}/scheduler/www-data/prod/elsewhere")[1]),
+    )
+    assert page
+    time.sleep(1)
+    assert [t["status"] for t in cluster.tasks("example/www-data/prod/elsewhere")] == ["PENDING"]
+    assert sorted(t["status"] for t in cluster.tasks("example/www-data/prod/spread")) == ["PENDING", "RUNNING"]
+    for name in ("spread", "elsewhere"):
+        ok(cluster, "job", "killall", f"example/www-data/prod/{name}")
+    assert cluster.aurora("job", "killall", "example/www-data/prod/spread")[0] == 6
+
+
+def processes_of(task):
+    return [
+        int(p.parent.name)
+        for p in Path("/proc").glob("[0-9]*/environ")
+        if readable(p) and b"MESOS_SANDBOX=" in p.read_bytes() and f"thermos-{task}".encode() in p.read_bytes()
+    ]
+
+
+def readable(path):
+    try:
+        path.read_bytes()
+    except OSError:
+        return False
+    return True
+
+
+def test_killed_service_comes_back(cluster, leader):
+    before = task_id(cluster)
+    for pid in processes_of(before):
+        if os.stat(f"/proc/{pid}").st_uid != 0:  # the task's own processes, not its executor
+            os.kill(pid, signal.SIGKILL)
+    after = until("another task runs", lambda: [i for i in running(cluster) if i != before])
+    events = cluster.tasks(HELLO)[0]["taskEvents"]
+    assert events[0]["status"] == "THROTTLED"
+    assert "penalized for 1 seconds for flapping" in events[0]["message"]
+    assert cluster.tasks(HELLO)[0]["ancestorId"] == before
+    assert len(after) == 1
+
+
+def test_dead_executor_costs_only_a_new_task(cluster, leader):
+    before = task_id(cluster)
+    executor = [pid for pid in processes_of(before) if os.stat(f"/proc/{pid}").st_uid == 0]
+    assert executor
+    for pid in executor:
+        os.kill(pid, signal.SIGKILL)
+    until("another task runs", lambda: [i for i in running(cluster) if i != before])
+
+
+def test_restart_gives_new_tasks(cluster, leader):
+    before = task_id(cluster)
+    ok(cluster, "job", "restart", HELLO, "--timeout", "30")
+    assert running(cluster) != [before]
+    assert len(running(cluster)) == 1
+
+
+def test_agent_restart_keeps_the_task(cluster, leader):
+    before = task_id(cluster)
+    lines = len(cluster.sandbox(before, "sandbox/.logs/hello/0/stdout").splitlines())
+    cluster.stop("agent", signal.SIGKILL)
+    time.sleep(1)
+    cluster.start_agent()
+    until(
+        "the agent serves the sandbox",
+        lambda: len(cluster.sandbox(before, "sandbox/.logs/hello/0/stdout").splitlines()) > lines,
+    )
+    assert running(cluster) == [before]
+    stderr = until(
+        "the executor is back",
+        lambda: "the stream" in cluster.sandbox(before, "stderr") and cluster.sandbox(before, "stderr"),
+    )
+    assert "stopping the task" not in stderr
+
+
+# --- several schedulers ----------------------------------------------------------------------------------------------
+
+
+def test_another_scheduler_takes_over_with_tasks_running(cluster, leader, jobs):
+    second = cluster.start_scheduler("second", "127.0.0.12")
+    until("the second one waits", lambda: variables(second)["scheduler_lifecycle_STORAGE_PREPARED"] == 1)
+    assert get(f"{second}/leaderhealth")[0] == 503
+    status, _text, headers = get(f"{second}/scheduler/www-data")
+    assert (status, headers["Location"]) == (307, f"{leader}/scheduler/www-data")
+    cluster.write_clusters(scheduler_uri=second)  # the client follows as well
+    before = running(cluster)
+    cluster.write_clusters()
+    assert len(before) == 1
+    cluster.stop("first", signal.SIGKILL)
+    begun = time.monotonic()
+    until("the second one leads", lambda: get(f"{second}/leaderhealth")[0] == 200, 40)
+    print(f"takeover after kill -9: {time.monotonic() - begun:.1f} s")
+    assert running(cluster) == before
+    ok(cluster, "job", "create", "example/www-data/prod/stubborn", jobs, "--wait-until", "RUNNING", "--timeout", "30")
+    state = json.loads(get(f"http://127.0.0.2:{cluster.master_port}/state")[1])
+    assert [(f["name"], f["active"]) for f in state["frameworks"]] == [("Aurora", True)]
+    assert state["completed_frameworks"] == []
+
+
+def test_graceful_stop_hands_over_at_once(cluster):
+    third = cluster.start_scheduler("third", "127.0.0.13")
+    until("the third one waits", lambda: variables(third)["scheduler_lifecycle_STORAGE_PREPARED"] == 1)
+    before = running(cluster)
+    begun = time.monotonic()
+    assert cluster.stop("second") == 0
+    until("the third one leads", lambda: get(f"{third}/leaderhealth")[0] == 200)
+    print(f"takeover after SIGTERM: {time.monotonic() - begun:.1f} s")
+    assert running(cluster) == before
+
+
+def test_backups_query_and_reconciliation(cluster):
+    (cluster.base / "backups/scheduler-backup-2020-01-01-00-00").write_text("{}")
+    admin = "usr/bin/aurora-admin"
+    code, out, err = cluster.aurora("scheduler_backup_now", "example", command=admin)
+    assert (code, re.fullmatch(r"scheduler-backup-\d{4}-\d\d-\d\d-\d\d-\d\d\n", out) is not None) == (0, True), err
+    saved = json.loads((cluster.base / "backups" / out.strip()).read_text())
+    assert set(saved["jobs"]) == {"www-data:prod:hello", "www-data:prod:stubborn"}
+    assert cluster.aurora("scheduler_list_backups", "example", command=admin)[1].split() == [
+        "scheduler-backup-2020-01-01-00-00",
+        out.strip(),
+    ]
+    code, out, _err = cluster.aurora(
+        "query",
+        "-l",
+        "%taskId% %role%/%jobName%",
+        "--shards=0",
+        "--states=RUNNING",
+        "example",
+        "www-data",
+        "hello",
+        command=admin,
+    )
+    assert (code, out) == (0, f"{running(cluster)[0]} www-data/hello\n")
+    assert cluster.aurora("reconcile_tasks", "example", command=admin)[0] == 0
+    assert cluster.aurora("scheduler_snapshot", "example", command=admin)[0] == 0
+
+
+def test_kill_ends_even_a_stubborn_task(cluster):
+    code, _out, err = cluster.aurora("job", "killall", "example/www-data/prod/stubborn", "--timeout", "30")
+    assert code == 0, err
+    assert [t["status"] for t in cluster.tasks("example/www-data/prod/stubborn", "inactive")] == ["KILLED"]
+    ok(cluster, "job", "kill", f"{HELLO}/0")
+    assert ok(cluster, "job", "list", "example") == ""
+    until(
+        "Mesos sees no task",
+        lambda: not json.loads(get(f"http://127.0.0.2:{cluster.master_port}/state")[1])["frameworks"][0]["tasks"],
+    )
+
+
+def test_lost_zookeeper_ends_the_leader(cluster):
+    url = cluster.start_scheduler(
+        "fourth",
+        "127.0.0.14",
+        max_leading_duration="3secs",
+        serverset_path="/other",
+        native_log_zk_group_path="/other-log",
+    )
+    until("it leads", lambda: get(f"{url}/leaderhealth")[0] == 200)
+    assert cluster.processes.pop("fourth").wait(20) == 1
+    assert "-max_leading_duration" in (cluster.base / "fourth.log").read_text()
+    cluster.stop("zookeeper", signal.SIGKILL)
+    assert cluster.processes.pop("third").wait(20) == 1
+    assert "Lost leadership" in (cluster.base / "third.log").read_text()

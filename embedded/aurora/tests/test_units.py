@@ -1,0 +1,488 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parts that need no cluster: flags, job files, placement, the log's status, a task's processes, client exits."""
+
+import json
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from aurora_embedded import executor, flags, offers, thermos
+from conftest import REPO, SOURCE
+
+MANDATORY = {
+    "cluster_name": "example",
+    "serverset_path": "/aurora/scheduler",
+    "zk_endpoints": "zk1:2181,zk2:2181",
+    "mesos_master_address": "zk://zk1:2181/mesos",
+    "backup_dir": "/tmp/backups",
+    "native_log_file_path": "/tmp/db",
+    "native_log_zk_group_path": "/aurora/replicated-log",
+    "thermos_executor_path": "/usr/share/aurora/bin/thermos_executor.pex",
+}
+
+
+def words(**more):
+    return [f"-{name}={value}" for name, value in {**MANDATORY, **more}.items()]
+
+
+# --- flags -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_listed_default_is_valid():
+    values, notes = flags.parse(words())
+    assert notes == []
+    assert (values.http_port, values.max_leading_duration, values.thermos_executor_ram) == (0, 86400, 128)
+    assert values.allowed_job_environments.search("staging12")
+    assert not values.allowed_job_environments.search("production")
+
+
+def test_role_variable_agrees_with_the_flags():
+    lines = (REPO / "roles/aurora_scheduler/vars/flags.yml").read_text().splitlines()
+    names = [line.removeprefix("  - ") for line in lines if line.startswith("  - ")]
+    assert names == sorted(flags.known())
+    assert len(names) == 139
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("-http_prt=1", "unknown flag -http_prt=1"),
+        ("--http_port=1", "unknown flag --http_port=1"),
+        ("http_port=1", "unknown flag http_port=1"),
+        ("-http_port", "-http_port needs a value"),
+        ("-http_port=eighty", "-http_port=eighty: must be an integer"),
+        ("-zk_session_timeout=15s", "-zk_session_timeout=15s: must be a number with ms, secs, mins, hrs or days"),
+        ("-zk_session_timeout=15 secs", "-zk_session_timeout=15 secs: must be a number with"),
+        ("-hold_offers_forever=yes", "-hold_offers_forever=yes: must be true or false"),
+        ("-thermos_executor_ram=128", "-thermos_executor_ram=128: must be a number with KB, MB"),
+        ("-thermos_executor_cpu=x", "-thermos_executor_cpu=x: must be a number"),
+        ("-allowed_job_environments=(", "-allowed_job_environments=(: must be a regular expression"),
+        ("-mesos_driver=V2", "-mesos_driver=V2: must be one of SCHEDULER_DRIVER, V0_DRIVER, V1_DRIVER"),
+        ("-http_authentication_mechanism=BASIC", "is not supported by the embedded scheduler"),
+        ("-zk_in_proc=true", "is not supported by the embedded scheduler"),
+        ("-cluster_name=again", "-cluster_name is given twice"),
+    ],
+)
+def test_bad_flag_is_refused_with_its_reason(word, reason):
+    with pytest.raises(flags.FlagError) as refusal:
+        flags.parse([*words(), word])
+    assert reason in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", MANDATORY)
+def test_missing_mandatory_flag_is_named(name):
+    with pytest.raises(flags.FlagError, match=f"a value for the -{name} flag must be supplied"):
+        flags.parse([word for word in words() if not word.startswith(f"-{name}=")])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("zk_endpoints", "zk1"), ("serverset_path", "aurora/"), ("native_log_zk_group_path", "/a/")]
+)
+def test_malformed_mandatory_value_is_refused(name, value):
+    with pytest.raises(flags.FlagError, match=f"-{name}={value}: must be"):
+        flags.parse(words(**{name: value}))
+
+
+def test_flag_without_effect_is_said():
+    _values, notes = flags.parse(words(native_log_quorum_size=2, offer_order="RANDOM"))
+    assert notes == ["-native_log_quorum_size=2 has no effect in the embedded scheduler"]
+
+
+# --- job files -------------------------------------------------------------------------------------------------------
+
+TASK = "Task(processes=[Process(name='a', cmdline='true')], resources=Resources(cpu=0.5, ram=64*MB, disk=1*GB))"
+
+
+@pytest.fixture
+def job_file(config, tmp_path):
+    def load(text, name="example/www-data/prod/hello", bindings=()):
+        (tmp_path / "job.aurora").write_text(text)
+        return config.load(str(tmp_path / "job.aurora"), name, bindings)
+
+    load.error = config.ConfigError
+    load.directory = tmp_path
+    return load
+
+
+def job(fields="", task=TASK):
+    return (
+        f"jobs = [Service(cluster='example', role='www-data', environment='prod', name='hello', task={task}, {fields})]"
+    )
+
+
+def test_job_becomes_a_task(job_file):
+    first = "Process(name='setup', cmdline='echo {{mesos.instance}} {{greeting}} {{role}}')"
+    serve = "Process(name='serve', cmdline='serve {{thermos.ports[http]}} {{thermos.ports[admin]}}')"
+    task = f"SequentialTask(processes=[{first}, {serve}], resources=Resources(cpu=0.5, ram=64*MB, disk=1*GB))"
+    text = job("instances=3, constraints={'host': 'limit:1', 'rack': 'a,b', 'zone': '!z'}, priority=2", task)
+    made = job_file(text, bindings=[("greeting", "hello")])
+    config = made["taskConfig"]
+    assert (made["instanceCount"], config["isService"], config["priority"]) == (3, True, 2)
+    assert config["resources"] == [
+        {"numCpus": 0.5},
+        {"ramMb": 64},
+        {"diskMb": 1024},
+        {"namedPort": "admin"},
+        {"namedPort": "http"},
+    ]
+    assert [c["constraint"] for c in config["constraints"]] == [
+        {"limit": {"limit": 1}},
+        {"value": {"negated": False, "values": ["a", "b"]}},
+        {"value": {"negated": True, "values": ["z"]}},
+    ]
+    spec = json.loads(config["executorConfig"]["data"])["task"]
+    assert spec["constraints"] == [{"order": ["setup", "serve"]}]
+    assert spec["processes"][0]["cmdline"] == "echo {{mesos.instance}} hello www-data"
+
+
+def test_include_and_templates(job_file):
+    (job_file.directory / "base.aurora").write_text(
+        f"base = Job(cluster='example', role='www-data', environment='prod', task={TASK})"
+    )
+    made = job_file("include('base.aurora')\njobs = [base(name='hello', instances=2)]")
+    assert (made["instanceCount"], made["taskConfig"]["isService"]) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("jobs = [", "SyntaxError|was never closed"),
+        ("x = 1", "no list `jobs`"),
+        (job("announce=1"), "announce is not supported"),
+        (job("container=Docker(image='x')"), "Docker is not supported"),
+        (job("health_check_config=HealthCheckConfig()"), "HealthCheckConfig is not supported"),
+        (job("cron_schedule='* * * * *'"), "cron_schedule is not supported"),
+        (job("tier='preemptible'"), "tier is not supported"),
+        (job("update_config=UpdateConfig()"), "UpdateConfig is not supported"),
+        (job(task="Task(processes=[Process(name='a', cmdline='x', logger=1)])"), "logger is not supported"),
+        (job(task="Task(processes=[Process(name='a', cmdline='true')])"), "resources. is required"),
+        (job("instances=0"), "instances must be above 0"),
+        (job("instances='many'"), "many"),
+        (job("constraints={'host': 'limit:0'}"), "constraint host='limit:0'"),
+        (job("constraints={'host': '!'}"), "constraint host='!'"),
+        (job().replace("'www-data'", "'www data'"), "no job example/www-data/prod/hello; it has: example/www data"),
+        (job(task=TASK.replace("'a'", "'../a'")), "bad name '../a'"),
+        (job(task=TASK.replace("name='a'", "name='..'")), r"bad name '\.\.'"),
+        (job(task=TASK.replace("true", "{{nothing}}")), r"not bound: nothing \(--bind"),
+        (job(task=TASK.replace("resources", "constraints=order('a','b'), resources")), "order names no process: b"),
+    ],
+)
+def test_bad_job_is_refused_by_name(job_file, text, reason):
+    with pytest.raises(job_file.error, match=reason):
+        job_file(text)
+
+
+def test_circular_order_is_refused(job_file):
+    processes = "[Process(name='a', cmdline='x'), Process(name='b', cmdline='x')]"
+    orders = "order('a', 'b') + order('b', 'a')"
+    task = f"Task(processes={processes}, constraints={orders}, resources=Resources(cpu=1, ram=1*MB, disk=1*MB))"
+    with pytest.raises(job_file.error, match="order goes round in a circle: a, b"):
+        job_file(job(task=task))
+
+
+def test_error_names_the_line(job_file):
+    with pytest.raises(job_file.error, match=r"job\.aurora, line 3: ZeroDivisionError"):
+        job_file("a = 1\n\nb = 1 / 0\n")
+
+
+# --- placement -------------------------------------------------------------------------------------------------------
+
+
+def offer(hostname="h1", cpus=2.0, mem=1024.0, ports=(31000, 31002), role="*", **attributes):
+    scalars = [
+        {"name": n, "type": "SCALAR", "role": role, "scalar": {"value": v}}
+        for n, v in (("cpus", cpus), ("mem", mem), ("disk", 100.0))
+    ]
+    ranges = [
+        {"name": "ports", "type": "RANGES", "role": role, "ranges": {"range": [{"begin": ports[0], "end": ports[1]}]}}
+    ]
+    shown = [{"name": n, "type": "TEXT", "text": {"value": v}} for n, v in attributes.items()]
+    return {"hostname": hostname, "agent_id": {"value": hostname}, "resources": scalars + ranges, "attributes": shown}
+
+
+def value(name, *values, negated=False):
+    return {"name": name, "constraint": {"value": {"negated": negated, "values": list(values)}}}
+
+
+def limit(name, number):
+    return {"name": name, "constraint": {"limit": {"limit": number}}}
+
+
+@pytest.mark.parametrize(
+    ("constraints", "attributes", "active", "reasons"),
+    [
+        ([], {}, [], []),
+        ([value("rack", "a", "b")], {"rack": "b"}, [], []),
+        ([value("rack", "a", "b")], {"rack": "c"}, [], ["Constraint not satisfied: rack"]),
+        ([value("rack", "a")], {}, [], ["Constraint not satisfied: rack"]),
+        ([value("rack", "a", negated=True)], {"rack": "a"}, [], ["Constraint not satisfied: rack"]),
+        ([value("rack", "a", negated=True)], {}, [], []),
+        ([value("host", "h1")], {}, [], []),
+        ([limit("host", 1)], {}, [{"host": ["h2"]}], []),
+        ([limit("host", 1)], {}, [{"host": ["h1"]}], ["Limit not satisfied: host"]),
+        ([limit("host", 2)], {}, [{"host": ["h1"]}], []),
+        ([limit("rack", 2)], {"rack": "a"}, [{"rack": ["a"]}, {"rack": ["a"]}], ["Limit not satisfied: rack"]),
+        ([limit("rack", 2)], {}, [], ["Limit not satisfied: rack"]),
+        ([], {"dedicated": "www"}, [], ["Host is dedicated"]),
+        ([value("dedicated", "www")], {"dedicated": "www"}, [], []),
+    ],
+)
+def test_constraints(constraints, attributes, active, reasons):
+    assert offers.vetoes({"constraints": constraints}, offers.attributes(offer(**attributes)), active) == reasons
+
+
+def test_pool_packs_until_something_is_short():
+    pool = offers.Pool([offer(cpus=1.0), offer(cpus=0.5, role="special")])
+    assert pool.lacks({"cpus": 1.2, "mem": 100}, 2) == []
+    taken = pool.take({"cpus": 1.2, "mem": 100})
+    assert [(r["name"], r["role"], r["scalar"]["value"]) for r in taken] == [
+        ("cpus", "special", 0.5),
+        ("cpus", "*", 0.7),
+        ("mem", "special", 100),
+    ]
+    assert pool.lacks({"cpus": 0.3}, 0) == []
+    assert pool.lacks({"cpus": 0.31, "mem": 5000}, 7) == ["cpus", "mem", "ports"]
+
+
+def test_ports_are_distinct_and_offered():
+    pool = offers.Pool([offer(ports=(31000, 31002))])
+    resources, first = pool.take_ports(2)
+    _resources, second = pool.take_ports(1)
+    assert sorted(first + second) == [31000, 31001, 31002]
+    assert [r["ranges"]["range"] for r in resources] == [[{"begin": n, "end": n}] for n in first]
+    assert pool.lacks({}, 1) == ["ports"]
+
+
+def test_revocable_resources_are_left_alone():
+    revocable = offer()
+    for resource in revocable["resources"]:
+        resource["revocable"] = {}
+    assert offers.Pool([revocable]).lacks({"cpus": 0.1}, 1) == ["cpus", "ports"]
+
+
+# --- a task's processes ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_task(tmp_path):
+    """Run processes as root would: in a directory that another user can reach, as that user."""
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+
+    def run(*processes, kill_after=None, **task):
+        defaults = {"max_failures": 1, "min_duration": 0, "daemon": False, "ephemeral": False, "final": False}
+        spec = {
+            "max_failures": 1,
+            "max_concurrency": 0,
+            "finalization_wait": 2,
+            "processes": [{**defaults, **p} for p in processes],
+            **task,
+        }
+        values = {"thermos.task_id": "t", "mesos.hostname": "h", "mesos.instance": 3, "thermos.ports[http]": 31000}
+        made = thermos.Task(spec, values, tmp_path, "www-data" if os.geteuid() == 0 else Path.home().owner())
+        made.prepare()
+        if kill_after:
+            threading.Timer(kill_after, made.kill).start()
+        return made.run(), made, tmp_path / "sandbox"
+
+    return run
+
+
+def log(sandbox, process, run=0, name="stdout"):
+    return (sandbox / ".logs" / process / str(run) / name).read_text()
+
+
+def test_order_substitution_and_user(run_task):
+    state, task, sandbox = run_task(
+        {"name": "two", "cmdline": "cat made; id -un; pwd; echo oops >&2"},
+        {"name": "one", "cmdline": "sleep 0.3; echo {{mesos.instance}} {{thermos.ports[http]}} {{other}} > made"},
+        constraints=[{"order": ["one", "two"]}],
+    )
+    assert state == thermos.SUCCESS
+    assert log(sandbox, "two").splitlines() == ["3 31000 {{other}}", task.user.pw_name, str(sandbox)]
+    assert log(sandbox, "two", name="stderr") == "oops\n"
+    assert sandbox.stat().st_mode & 0o777 == 0o700
+    shown = json.loads((sandbox.parent / "checkpoints/task.json").read_text())
+    assert shown["state"] == "SUCCESS"
+    assert [p["runs"][0]["code"] for p in shown["processes"]] == [0, 0]
+
+
+def test_failure_is_retried_then_fails_the_task(run_task):
+    state, task, sandbox = run_task(
+        {"name": "bad", "cmdline": "echo try; exit 3", "max_failures": 3},
+        {"name": "later", "cmdline": "true"},
+        constraints=[{"order": ["bad", "later"]}],
+    )
+    assert state == thermos.FAILED
+    assert [run["code"] for run in task.processes["bad"]["runs"]] == [3, 3, 3]
+    assert task.processes["later"]["runs"] == []
+    assert log(sandbox, "bad", 2) == "try\n"
+
+
+def test_kill_stops_everything_and_final_processes_still_run(run_task):
+    state, task, sandbox = run_task(
+        {"name": "deaf", "cmdline": "trap '' TERM; while true; do sleep 0.2; done"},
+        {"name": "tidy", "cmdline": "echo tidied", "final": True},
+        kill_after=0.5,
+        finalization_wait=1,
+    )
+    assert (state, task.processes["deaf"]["state"]) == (thermos.KILLED, thermos.KILLED)
+    assert log(sandbox, "tidy") == "tidied\n"
+
+
+def test_daemon_is_run_again_and_ephemeral_is_not_waited_for(run_task):
+    state, task, _sandbox = run_task(
+        {"name": "again", "cmdline": "true", "daemon": True, "ephemeral": True},
+        {"name": "forever", "cmdline": "sleep 60", "ephemeral": True},
+        {"name": "work", "cmdline": "sleep 0.5"},
+    )
+    assert state == thermos.SUCCESS
+    assert len(task.processes["again"]["runs"]) > 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs a task as somebody else")
+def test_log_behind_a_planted_link_is_opened_as_the_user(run_task, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("unchanged")
+    secret.chmod(0o600)
+    state, _task, _sandbox = run_task(
+        {"name": "plant", "cmdline": f"mkdir -p .logs/victim/0 && ln -s {secret} .logs/victim/0/stdout"},
+        {"name": "victim", "cmdline": "echo gotcha"},
+        constraints=[{"order": ["plant", "victim"]}],
+    )
+    assert state == thermos.FAILED
+    assert secret.read_text() == "unchanged"
+
+
+def test_unknown_user_is_an_error(tmp_path):
+    with pytest.raises(KeyError, match="no-such-user"):
+        thermos.Task({"processes": []}, {}, tmp_path, "no-such-user")
+
+
+def test_logs_are_rotated(run_task):
+    def rotate(task):
+        threading.Thread(target=task.rotate_logs, args=(1000, 2, 0.2), daemon=True).start()
+
+    original = thermos.Task.prepare
+    thermos.Task.prepare = lambda self: (original(self), rotate(self))
+    try:
+        _state, _task, sandbox = run_task(
+            {"name": "loud", "cmdline": "for i in $(seq 60); do printf '%0100d\\n' $i; sleep 0.02; done"}
+        )
+    finally:
+        thermos.Task.prepare = original
+    sizes = {f.name: f.stat().st_size for f in (sandbox / ".logs/loud/0").iterdir() if f.name.startswith("stdout")}
+    assert set(sizes) == {"stdout", "stdout.1", "stdout.2"}
+    assert all(size < 4000 for size in sizes.values())
+
+
+def test_agent_durations():
+    os.environ["MESOS_TEST_DURATION"] = "1.5mins"
+    assert executor.duration("MESOS_TEST_DURATION", "1secs") == 90
+    assert executor.duration("MESOS_NO_SUCH", "15mins") == 900
+
+
+# --- the observer's files --------------------------------------------------------------------------------------------
+
+
+def test_observer_follows_no_link(installed, tmp_path):
+    script = (
+        f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from aurora_embedded import observer\n"
+        "for parts in (['sandbox', 'plain'], ['sandbox', 'link'], ['sandbox', 'dir', 'passwd'], ['sandbox', '..', 'x'], ['sandbox', 'pipe']):\n"
+        f"    try: print(observer.open_below({str(tmp_path)!r}, parts).read())\n"
+        "    except OSError as error: print(type(error).__name__)\n"
+    )
+    sandbox = tmp_path / "sandbox"
+    sandbox.mkdir()
+    (sandbox / "plain").write_text("ok")
+    (sandbox / "link").symlink_to("/etc/passwd")
+    (sandbox / "dir").symlink_to("/etc")
+    os.mkfifo(sandbox / "pipe")
+    done = subprocess.run(["/usr/bin/python3", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:5] == [
+        "b'ok'",
+        "OSError",
+        "OSError",
+        "FileNotFoundError",
+        "FileNotFoundError",
+    ]
+
+
+# --- packages and clients --------------------------------------------------------------------------------------------
+
+
+def test_second_build_does_nothing(tmp_path):
+    command = ["/usr/bin/python3", str(SOURCE / "build.py"), str(tmp_path)]
+    first = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert len(first.splitlines()) == 3
+    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.glob("*.deb")}
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.glob("*.deb")} == before
+    (tmp_path / ".aurora-embedded.stamp").unlink()
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    assert {p.name: p.read_bytes() for p in tmp_path.glob("*.deb")} == {
+        name: data for name, (_time, data) in before.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--version"], 0, "0.22.0+embedded1"),
+        (["version"], 0, "0.22.0+embedded1"),
+        (["job", "status", "nowhere/a/prod/b"], 6, "Unknown cluster nowhere; clusters.json has: example"),
+        (["job", "status", "example/a/prod"], 6, "is not a job key"),
+        (["job", "kill", "example/a/prod/b"], 6, "Which instances?"),
+        (["job", "kill", "example/a/prod/b/1-x"], 6, "is not a list of instances"),
+        (["job", "create", "example/a/prod/b", "missing.aurora"], 3, "Error loading configuration: missing.aurora"),
+        (["job", "create", "example/a/prod/b", "x", "--wait-until=NEVER"], 6, "invalid choice"),
+        (["update", "start", "example/a/prod/b", "x"], 5, "the embedded default has no command update"),
+        (["job", "add", "example/a/prod/b/0", "1"], 5, "the embedded default has no command add"),
+        (["job", "list", "example/a"], 7, "No scheduler found: ZooKeeper at 127.0.0.1:1 does not answer"),
+    ],
+)
+def test_client_exit_codes(installed, tmp_path, arguments, code, said):
+    entry = {"name": "example", "zk": "127.0.0.1", "zk_port": 1, "scheduler_zk_path": "/aurora/scheduler"}
+    (tmp_path / "clusters.json").write_text(json.dumps([entry]))
+    environment = {**os.environ, "AURORA_CONFIG_ROOT": str(tmp_path), "HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [installed / "usr/bin/aurora", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True), done.stdout + done.stderr
+
+
+def test_admin_refuses_by_name(installed):
+    done = subprocess.run(
+        [installed / "usr/bin/aurora-admin", "set_quota", "example"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (5, "aurora-admin: the embedded default has no command set_quota\n")
+    assert (installed / "usr/bin/aurora_admin").resolve() == (installed / "usr/bin/aurora-admin").resolve()
+
+
+def test_startup_turns_the_environment_into_flags(installed, tmp_path):
+    """The script with its two paths pointed at copies; what it starts prints its arguments."""
+    text = (installed / "usr/bin/aurora-scheduler-startup").read_text()
+    defaults = (
+        installed / "etc/default/aurora-scheduler"
+    ).read_text() + 'EXTRA_SCHEDULER_ARGS="-framework_name=My -ip=127.0.0.1"\n'
+    (tmp_path / "defaults").write_text(defaults)
+    (tmp_path / "show").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    (tmp_path / "show").chmod(0o755)
+    text = text.replace("/etc/default/aurora-scheduler", str(tmp_path / "defaults")).replace(
+        "/usr/sbin/aurora-scheduler", str(tmp_path / "show")
+    )
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
+    values, _notes = flags.parse(done.stdout.splitlines())
+    assert (values.mesos_master_address, values.http_port, values.framework_name) == (
+        "zk://localhost:2181/mesos",
+        8081,
+        "My",
+    )
+    assert values.given.keys() >= MANDATORY.keys()
