@@ -37,6 +37,13 @@ options:
         type: list
         elements: str
         default: []
+      prefix:
+        description:
+          - Programs and arguments to put before the command.
+          - Unlike the command they are no part of what defines the process, and a change of them alone restarts nothing.
+        type: list
+        elements: str
+        default: []
       watch:
         description: Files the process reads when it starts. When their content has changed it is restarted.
         type: list
@@ -142,6 +149,7 @@ class Process:
         self.module = module
         self.name: str = wish["name"]
         self.directory = pathlib.Path(wish["directory"])
+        self.prefix: list[str] = wish["prefix"]
         self.command: list[str] = wish["command"]
         self.watch: list[str] = wish["watch"]
         self.properties: dict = wish["properties"]
@@ -171,8 +179,8 @@ class Process:
         self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         (self.directory / "process.pid").unlink(missing_ok=True)
         (self.directory / "process.json").write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-        argv = ["env", f"{MARK}={self.directory}", "sh", "-c", START, "sh", str(self.directory), *self.command]
-        self.module.run_command(self.launcher() + argv, check_rc=True)
+        shell = ["env", f"{MARK}={self.directory}", "sh", "-c", START, "sh", str(self.directory)]
+        self.module.run_command(self.launcher() + shell + self.prefix + self.command, check_rc=True)
 
     def launcher(self) -> list[str]:
         if not os.path.isdir("/run/systemd/system"):
@@ -230,6 +238,7 @@ def main() -> None:
                 "options": {
                     "name": {"type": "str", "required": True},
                     "directory": {"type": "path", "required": True},
+                    "prefix": {"type": "list", "elements": "str", "default": []},
                     "command": {"type": "list", "elements": "str", "default": []},
                     "watch": {"type": "list", "elements": "path", "default": []},
                     "properties": {"type": "dict", "default": {}},

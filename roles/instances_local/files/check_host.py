@@ -19,7 +19,10 @@ import tempfile
 
 # Mounts an overlay and makes a bridge and every namespace a machine needs, all of it in namespaces that end with the trial.
 TRIALS = {
-    "namespaces": (["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "true"], ""),
+    "namespaces": (
+        ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "true"],
+        "root needs the capability CAP_SYS_ADMIN, which a container has to be given",
+    ),
     "bridges": (
         ["unshare", "--net", "sh", "-c", "ip link add trial type bridge && ip link add name a type veth peer name b"],
         "load the kernel modules bridge and veth",
@@ -63,8 +66,9 @@ def kernel_problems(directory: pathlib.Path) -> list[str]:
             argv = [part.format(directory=scratch) for part in command]
             result = subprocess.run(argv, check=False, capture_output=True, text=True)
         if result.returncode:
-            reason = result.stderr.strip() or "no capability for it"
-            problems.append(f"{what} do not work here ({reason})" + (f"; {remedy}" if remedy else ""))
+            problems.append(f"{what} do not work here ({result.stderr.strip()}); {remedy}")
+        if what == "namespaces" and problems:
+            break  # the other trials need them
     return problems
 
 
@@ -88,8 +92,11 @@ def cgroup_state(root: pathlib.Path = pathlib.Path("/sys/fs/cgroup")) -> tuple[l
         }
     # Bandwidth limits are a kernel option of their own on v1; the root cgroup does not show them, a lower one would.
     missing = sorted({"memory", "cpu"} - have)
-    notes = [f"this kernel offers no {name} controller, so instances_local_{option} is not enforced" for name, option in
-             (("cpu", "cpus"), ("memory", "memory")) if name in missing]
+    notes = [
+        f"this kernel offers no {name} controller, so instances_local_{option} is not enforced"
+        for name, option in (("cpu", "cpus"), ("memory", "memory"))
+        if name in missing
+    ]
     return [], notes
 
 
@@ -133,7 +140,9 @@ def machine_problems(machines: list[dict]) -> list[str]:
                 f"{name}: instances_local_number is {machine['number']!r}; give the host a number from 2 to 254"
             )
         elif number in taken:
-            problems.append(f"{name}: instances_local_number {number} is also that of {taken[number]}; numbers are unique")
+            problems.append(
+                f"{name}: instances_local_number {number} is also that of {taken[number]}; numbers are unique"
+            )
         else:
             taken[number] = name
         if not re.fullmatch(r"[1-9][0-9]*[MG]", str(machine["memory"])):
@@ -143,7 +152,9 @@ def machine_problems(machines: list[dict]) -> list[str]:
         except (TypeError, ValueError):
             enough = False
         if not enough:
-            problems.append(f"{name}: instances_local_cpus is {machine['cpus']!r}; give a number of CPUs, such as 0.5 or 2")
+            problems.append(
+                f"{name}: instances_local_cpus is {machine['cpus']!r}; give a number of CPUs, such as 0.5 or 2"
+            )
     return problems
 
 
@@ -153,18 +164,23 @@ def existing_machines(wish: dict) -> tuple[list[str], list[str]]:
     if not directory.is_dir():
         return [], []
     problems = []
-    for link in sorted(directory.glob("*/image")):
+    present = sorted(path.name for path in directory.iterdir() if path.is_dir())
+    for name in present:
+        link = directory / name / "image"
+        if not link.is_symlink():
+            continue  # an interrupted run made the directory and no more
         image = pathlib.Path(os.readlink(link))
-        name = link.parent.name
         if not image.name.startswith(wish["release"] + "-"):
             problems.append(
                 f"{name} was made from {image.name}, and instances_local_release is {wish['release']}; "
                 "remove this set of machines (destroy.yml) before you change the release"
             )
         elif not image.is_dir():
-            problems.append(f"{name}: its image {image} is gone; remove this set of machines (destroy.yml) and make it again")
+            problems.append(
+                f"{name}: its image {image} is gone; remove this set of machines (destroy.yml) and make it again"
+            )
     wanted = {machine["name"] for machine in wish["machines"]}
-    return problems, sorted(path.name for path in directory.iterdir() if path.is_dir() and path.name not in wanted)
+    return problems, [name for name in present if name not in wanted]
 
 
 def lines_of(*command: str) -> list[str]:
@@ -173,14 +189,16 @@ def lines_of(*command: str) -> list[str]:
 
 def gather_facts(wish: dict) -> dict:
     """Ask dpkg, apt and the kernel what the role decides on."""
-    packages = (line.split() for line in lines_of("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"))
+    packages = (
+        line.split() for line in lines_of("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n")
+    )
     targets = ["Identifier: Packages", "Origin: Debian", "Architecture: amd64"]
-    settings = (line.partition(" ") for line in lines_of("apt-config", "dump", "--format", "%F %v%n", "Acquire"))
+    settings = {name: "".join(lines_of("apt-config", "dump", "--format", "%v", name)) for name in wish["settings"]}
     addresses = lines_of("ip", "-oneline", "address", "show", "up") if shutil.which("ip") else []
     return {
         "installed": [name for name, status in packages if name in wish["packages"] and status == "installed"],
         "apt_targets": lines_of("apt-get", "indextargets", "--format=$(REPO_URI) $(CODENAME) $(COMPONENT)", *targets),
-        "apt_settings": {name: value for name, _space, value in settings if value},
+        "apt_settings": {name: value for name, value in settings.items() if value},
         "addresses": [" ".join(line.split()[1:4]) for line in addresses],
         "existing": [path for path in wish["paths"] if os.path.exists(path)],
     }

@@ -253,7 +253,9 @@ def prepare(arguments: argparse.Namespace) -> None:
 def clean(arguments: argparse.Namespace) -> None:
     for socket in arguments.directory.glob("control/*"):
         # A connection that has ended by itself left nothing but its socket, which goes with the directory.
-        subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "machine"], check=False, capture_output=True)
+        subprocess.run(
+            ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "machine"], check=False, capture_output=True
+        )
     clean_cgroups(f"{BASE}/{arguments.set}")
     # nspawn makes these outside the set's directory and leaves them when it is killed.
     for directory in pathlib.Path("/run/systemd/nspawn/propagate").glob(f"{arguments.set}-*"):
