@@ -118,15 +118,31 @@ MARK = "AURORA_CLUSTER_PROCESS"
 START = 'echo $$ >"$1/process.pid" && exec >"$1/output.log" 2>&1 </dev/null && shift && exec "$@"'
 
 
-def running_pid(directory: pathlib.Path, proc: pathlib.Path = pathlib.Path("/proc")) -> int:
-    """Return the pid of the process that was started for this directory, or 0."""
+def recorded_pid(directory: pathlib.Path) -> int:
     try:
-        pid = int((directory / "process.pid").read_text(encoding="ascii"))
-        state = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
-        environment = (proc / str(pid) / "environ").read_bytes().split(b"\0")
-    except (OSError, ValueError, IndexError):
+        return int((directory / "process.pid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
         return 0
-    return pid if state not in "ZX" and f"{MARK}={directory}".encode() in environment else 0
+
+
+def running_pid(directory: pathlib.Path) -> int:
+    """Return the pid of the process that was started for this directory, or 0."""
+    pid = recorded_pid(directory)
+    if not pid:
+        return 0
+    proc = pathlib.Path("/proc", str(pid))
+    environment = b""
+    try:
+        # While a process becomes another program its environment is empty for a moment.
+        for _attempt in range(10):
+            state = (proc / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+            environment = (proc / "environ").read_bytes()
+            if environment or state in "ZX":
+                break
+            time.sleep(0.01)
+    except OSError:
+        return 0
+    return pid if f"{MARK}={directory}".encode() in environment.split(b"\0") else 0
 
 
 def definition(command: list[str], watch: list[str]) -> dict:
@@ -218,7 +234,8 @@ def start(processes: list[Process]) -> None:
     deadline = time.monotonic() + 10
     for process in processes:
         while not process.pid():
-            if time.monotonic() >= deadline or (process.directory / "process.pid").exists():
+            recorded = recorded_pid(process.directory)
+            if time.monotonic() >= deadline or (recorded and not process.pid()):
                 process.fail("the command ended as soon as it was started")
             time.sleep(0.02)
     # What is wrong with a command line or a configuration shows at once.
