@@ -18,7 +18,6 @@ from ansible.parsing.dataloader import DataLoader
 from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_inventory import UNRESOLVED, cluster_hosts
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FLAG = re.compile(r"[a-z][a-z0-9_]*")
 SHA256 = re.compile(r"sha256:[0-9a-fA-F]{64}")
 # Its variables are what the other roles hand to it, and its name is one that users' own variables begin with.
 SHARED_ROLE = "common"
@@ -35,8 +34,9 @@ class Role:
     options: dict = field(default_factory=dict)  # of all its entry points
     main: dict = field(default_factory=dict)  # of the entry point main
     defaults: dict = field(default_factory=dict)  # those that need no templating
-    flags: set | None = None  # None where a role has no list of its daemon's flags
-    typed: dict = field(default_factory=dict)  # flag to the variable that sets it
+    # Of each daemon, by the name its variables begin with: the flags it knows, and the variables that set one.
+    flags: dict = field(default_factory=dict)
+    typed: dict = field(default_factory=dict)
 
 
 def _load(*parts):
@@ -52,21 +52,29 @@ def load_roles(collection=COLLECTION):
         entries = _load(directory, name, "meta", "argument_specs.yml").get("argument_specs", {})
         specs = {entry: spec.get("options") or {} for entry, spec in entries.items()}
         defaults = _load(directory, name, "defaults", "main.yml")
-        flags = _load(directory, name, "vars", "flags.yml").get(f"__{name}_flags")
-        settings = _load(directory, name, "vars", "main.yml").get(f"__{name}_typed_flags", {})
         roles[name] = Role(
             name=name,
             options={option: detail for options in specs.values() for option, detail in options.items()},
             main=specs.get("main", {}),
             defaults={key: value for key, value in defaults.items() if "{{" not in str(value)},
-            flags=None if flags is None else set(flags),
-            typed={
-                flag: found[0]
-                for flag, value in settings.items()
-                if (found := re.findall(rf"\b{name}_\w+", str(value)))
+            flags={
+                key.removeprefix("__").removesuffix("_flags"): set(flags)
+                for key, flags in _load(directory, name, "vars", "flags.yml").items()
             },
+            typed=typed_flags(name, _load(directory, name, "vars", "main.yml")),
         )
     return roles
+
+
+def typed_flags(role, internals):
+    """Return, for each daemon of a role, which of the role's variables sets which flag."""
+    typed = {}
+    for key, settings in internals.items():
+        if key == f"__{role}_settings" or key.endswith("_typed_flags"):
+            daemon = key.removeprefix("__").removesuffix("_typed_flags").removesuffix("_settings")
+            variables = {flag: re.findall(rf"\b{role}_\w+", str(value)) for flag, value in settings.items()}
+            typed[daemon] = {flag: names[0] for flag, names in variables.items() if names}
+    return typed
 
 
 def role_of(variable, roles):
@@ -125,35 +133,40 @@ def check_variables(hosts, groups, roles, problems):
 def check_flags(hosts, groups, roles, problems):
     """The flags in <role>_options: known to the daemon, well formed, and not those that have a variable of their own."""
     for role in roles.values():
-        if role.flags is None:
-            continue
-        name = f"{role.name}_options"
         for host in groups.get(role.name, []):
-            options = hosts[host].get(name)
-            extra = hosts[host].get(f"{role.name}_extra_flags")
-            if not isinstance(options, dict):
-                continue
-            known = role.flags | (set(extra) if isinstance(extra, list) else set())
-            for flag, value in options.items():
-                for text in flag_problems(role, str(flag), value, known):
-                    problems.add(f"{name}: {text}", host)
+            for name, options in hosts[host].items():
+                daemon = name.removesuffix("_options")
+                if name not in role.options or daemon not in role.typed or not isinstance(options, dict):
+                    continue
+                extra = hosts[host].get(f"{daemon}_extra_flags")
+                for flag, value in options.items():
+                    if not (isinstance(extra, list) and flag in extra):
+                        for text in flag_problems(role, daemon, str(flag)):
+                            problems.add(f"{name}: {text}", host)
+                    if value is None or isinstance(value, (list, dict)) or "\n" in str(value):
+                        problems.add(
+                            f"{name}: the value of {flag!r} must be one line of text, a number or a boolean, not {value!r}",
+                            host,
+                        )
 
 
-def flag_problems(role, flag, value, known):
-    typed = role.typed.get(flag, f"{role.name}_{flag}")
+def flag_problems(role, daemon, flag):
+    typed = role.typed[daemon].get(flag, f"{daemon}_{flag}")
+    if typed in role.options:
+        yield f"{flag!r} has a variable of its own: set {typed} instead"
+        return
+    known = role.flags.get(daemon)
+    if known is None or flag in known:
+        return
     bare = re.sub(r"^(no-|no_)", "", flag.split("=")[0].lstrip("-")).lower().replace("-", "_").removeprefix("mesos_")
-    if not FLAG.fullmatch(flag) and bare in known:
-        value_hint = ": false" if flag.lstrip("-").startswith("no-") else ""
-        yield f"{flag!r} is not the bare name of a flag: write {bare}{value_hint}"
-    elif flag not in known:
+    if bare in known:
+        value = ": false" if flag.lstrip("-").startswith("no-") else ""
+        yield f"{flag!r} is not the bare name of a flag: write {bare}{value}"
+    else:
         yield (
             f"{flag!r} is not a flag of the daemon{did_you_mean(flag, known)} "
-            f"(a flag of another version goes into {role.name}_extra_flags too)"
+            f"(a flag of another version goes into {daemon}_extra_flags too)"
         )
-    elif typed in role.options:
-        yield f"{flag!r} has a variable of its own: set {typed} instead"
-    if value is None or isinstance(value, (list, dict)) or "\n" in str(value):
-        yield f"the value of {flag!r} must be one line of text, a number or a boolean, not {value!r}"
 
 
 @functools.cache

@@ -82,21 +82,34 @@ def checksum_of(path: Path) -> str:
 
 def test_roles_are_read(roles):
     role = roles["mesos_master"]
-    assert role.flags == {"cluster", "port", "quorum", "registry_fetch_timeout", "authenticate", "native_log_size"}
-    assert role.typed == {"port": "mesos_master_port", "native_log_size": "mesos_master_log_size"}
+    assert role.flags["mesos_master"] == {
+        "cluster",
+        "port",
+        "quorum",
+        "registry_fetch_timeout",
+        "authenticate",
+        "native_log_size",
+    }
+    assert role.typed["mesos_master"] == {"port": "mesos_master_port", "native_log_size": "mesos_master_log_size"}
     assert role.defaults["mesos_master_port"] == 5050
     assert "mesos_master_hostname" not in role.defaults, "its value is not known before the role runs"
-    assert roles["common"].flags is None
+    assert roles["common"].flags == {}
 
 
 def test_the_collection_s_own_roles_are_read():
     roles = preflight.load_roles()
     assert {"zookeeper", "mesos_master", "mesos_slave", "aurora_scheduler"} <= set(roles)
     for name in ("mesos_master", "mesos_slave", "aurora_scheduler"):
-        assert len(roles[name].flags) > 50, f"roles/{name}/vars/flags.yml lists the daemon's flags"
-    assert roles["mesos_master"].typed["quorum"] == "mesos_master_quorum"
-    assert roles["mesos_slave"].typed["work_dir"] == "mesos_slave_work_dir"
-    assert roles["aurora_scheduler"].typed["native_log_quorum_size"] == "aurora_scheduler_log_quorum_size"
+        assert len(roles[name].flags[name]) > 50, f"roles/{name}/vars/flags.yml lists the daemon's flags"
+    assert roles["mesos_master"].typed["mesos_master"]["quorum"] == "mesos_master_quorum"
+    assert roles["mesos_slave"].typed["mesos_slave"]["work_dir"] == "mesos_slave_work_dir"
+    assert (
+        roles["aurora_scheduler"].typed["aurora_scheduler"]["native_log_quorum_size"]
+        == "aurora_scheduler_log_quorum_size"
+    )
+    assert roles["zookeeper"].typed["zookeeper"]["clientPort"] == "zookeeper_client_port"
+    assert "zookeeper_unit" not in roles["zookeeper"].typed
+    assert roles["mesos_slave"].typed["mesos_slave_observer"]["port"] == "mesos_slave_observer_port"
 
 
 @pytest.mark.parametrize(
