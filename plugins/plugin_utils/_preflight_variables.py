@@ -33,10 +33,19 @@ class Role:
     name: str
     options: dict = field(default_factory=dict)  # of all its entry points
     main: dict = field(default_factory=dict)  # of the entry point main
+    documented: set = field(default_factory=set)  # names in its README, which also tells what it reads of each machine
     defaults: dict = field(default_factory=dict)  # those that need no templating
     # Of each daemon, by the name its variables begin with: the flags it knows, and the variables that set one.
     flags: dict = field(default_factory=dict)
     typed: dict = field(default_factory=dict)
+
+
+def _read(*parts):
+    path = os.path.join(*parts)
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
 
 
 def _load(*parts):
@@ -56,6 +65,7 @@ def load_roles(collection=COLLECTION):
             name=name,
             options={option: detail for options in specs.values() for option, detail in options.items()},
             main=specs.get("main", {}),
+            documented=set(re.findall(rf"\b{name}_\w+", _read(directory, name, "README.md"))),
             defaults={key: value for key, value in defaults.items() if "{{" not in str(value)},
             flags={
                 key.removeprefix("__").removesuffix("_flags"): set(flags)

@@ -57,6 +57,10 @@ def roles(tmp_path):
             "vars/flags.yml": FLAGS,
             "vars/main.yml": VARS,
         },
+        "machines": {
+            "meta/argument_specs.yml": "argument_specs: {main: {options: {machines_size: {type: int}}}}\n",
+            "README.md": "Each machine has a `machines_number`.\n",
+        },
         "common": {"meta/argument_specs.yml": "argument_specs: {}\n"},
     }.items():
         for path, text in files.items():
@@ -129,6 +133,11 @@ def test_sound_variables(problems_of, variables):
 def test_a_variable_that_no_role_takes(problems_of, name, said):
     (line,) = problems_of(**{name: 1})
     assert line.startswith(f"host a: {name} {said}")
+
+
+def test_a_variable_of_the_machines_that_the_readme_names(problems_of):
+    assert problems_of(machines_number=1) == []
+    assert problems_of(machines_numbre=1) != []
 
 
 def test_a_user_s_own_variable_may_begin_with_common(problems_of):
