@@ -123,7 +123,7 @@ def check_variables(hosts, groups, roles, problems):
             if role is None or not role.options:
                 continue
             if variable not in role.options:
-                if role.name != SHARED_ROLE:
+                if role.name != SHARED_ROLE and variable not in role.documented:
                     hint = (
                         did_you_mean(variable, role.options, f"{role.name}_")
                         or f": see roles/{role.name}/README.md for those it takes"
