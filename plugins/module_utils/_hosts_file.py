@@ -283,6 +283,9 @@ def make_plan(content, request):
         block = (eol if no_newline else b"") + render_block(request, eol, no_newline)
     else:
         block = owned_eol if after else b""
+        heir = next((region for region in blocks.values() if own and region.first == own.last + 1), None)
+        if owned_eol and heir and lines[heir.first].endswith(owned_eol):
+            after.insert(1, NO_NEWLINE + owned_eol)
     wanted = [(address, name) for address, names in request.entries for name in names]
     return Plan(
         content=bom + b"".join(before) + block + b"".join(after),

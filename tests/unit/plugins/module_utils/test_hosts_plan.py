@@ -165,9 +165,10 @@ def test_two_blocks_live_side_by_side(content, blue, red, blue_first):
     both = apply(apply(content, blue), red)
     assert apply(both, blue) == both
     assert apply(both, red) == both
-    if content.endswith(b"\n") or not blue_first:
-        order = ["blue", "red"] if blue_first else ["red", "blue"]
-        assert remove(remove(both, order[0]), order[1]) == content
+    order = ["blue", "red"] if blue_first else ["red", "blue"]
+    one = remove(both, order[0])
+    assert apply(one, red if blue_first else blue) == one
+    assert remove(one, order[1]) == content
 
 
 @invariant
