@@ -8,6 +8,7 @@ trying reads again, several jobs side by side, and errors a person can act upon.
 
 from __future__ import annotations
 
+import socket
 import time
 import traceback
 
@@ -192,8 +193,7 @@ class CloudStack:
                     if faults > READ_RETRIES:
                         raise
                     self._log(f"{error} Trying again in {delay:g} s")
-                elif error.passing:
-                    error.outcome_unknown = True
+                elif error.passing and error.outcome_unknown:
                     error.remedy = f"The cloud may have carried it out all the same: run again to see. {error.remedy}"
                     raise
                 else:
@@ -247,8 +247,11 @@ class CloudStack:
             text = f"{endpoint} redirects to {target or 'another address'}"
             return CloudStackError(command, self._clean(text), "If that is the cloud's API, make it the endpoint.")
         if isinstance(exc, errors.Timeout):
+            sent = not isinstance(exc, errors.ConnectTimeout)
             text = f"{endpoint} gave no answer within {self.settings.timeout:g} s"
-            return CloudStackError(command, text, "Raise `timeout` if the cloud is slow.", passing=True)
+            return CloudStackError(
+                command, text, "Raise `timeout` if the cloud is slow.", passing=True, outcome_unknown=sent
+            )
         reason = _innermost(exc)
         said = self._clean(getattr(reason, "strerror", None) or reason)
         if isinstance(exc, errors.SSLError):
@@ -261,7 +264,9 @@ class CloudStack:
             return CloudStackError(command, f"the proxy does not connect to {endpoint}: {said}", remedy, passing=True)
         broken = isinstance(exc, (errors.ConnectionError, errors.ChunkedEncodingError, errors.ContentDecodingError))
         remedy = "Check the endpoint, the network and whether the cloud is up."
-        return CloudStackError(command, f"no connection to {endpoint}: {said}", remedy, passing=broken)
+        text = f"no connection to {endpoint}: {said}"
+        sent = not isinstance(reason, (ConnectionRefusedError, socket.gaierror))
+        return CloudStackError(command, text, remedy, passing=broken, outcome_unknown=broken and sent)
 
     def _clean(self, text):
         return scrub(text, self.settings.secrets)

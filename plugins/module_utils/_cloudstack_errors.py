@@ -33,7 +33,7 @@ class CloudStackError(Exception):
 
     def __str__(self):
         said = f"{self.text} ({self.code})" if self.code else self.text
-        failed = f"CloudStack {self.command} failed: {said}." if self.command else f"{said}."
+        failed = f"CloudStack {self.command} failed: {said}." if self.command else f"{said[:1].upper()}{said[1:]}."
         return f"{failed} {self.remedy}".rstrip()
 
 
@@ -140,7 +140,7 @@ def from_answer(command, status, headers, error, settings, now):
     if code == 429 or status == 429:
         result.retry_after = _told_to_wait(text, headers)
     elif status in (502, 503, 504):
-        result.passing = True
+        result.passing = result.outcome_unknown = True
     return result
 
 
@@ -161,7 +161,8 @@ def from_page(command, status, headers, body, settings):
         remedy = "A proxy or gateway in between refused the request: check HTTPS_PROXY and NO_PROXY."
     else:
         remedy = "Check the endpoint (its path is usually /client/api), and HTTPS_PROXY and NO_PROXY."
-    result = CloudStackError(command, text, remedy, passing=status in (500, 502, 503, 504))
+    passing = status in (500, 502, 503, 504)
+    result = CloudStackError(command, text, remedy, passing=passing, outcome_unknown=passing)
     if status == 429:
         result.retry_after = _told_to_wait(body, headers)
     return result

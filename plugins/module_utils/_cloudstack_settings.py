@@ -160,7 +160,9 @@ def resolve(options, environ=None):
             # What float() says is no help to anybody.
             why = exc if "has to be" in str(exc) or "no file" in str(exc) else "it has to be a number"
             raise CloudStackError(
-                None, f"the value{shown} of {origin} cannot be used", f"{why}.".capitalize()
+                None,
+                f"the value{shown} of {origin} cannot be used",
+                f"I{str(why)[1:]}." if str(why).startswith("it") else f"T{str(why)[1:]}.",
             ) from None
         origins[option] = origin
     missing = [option for option in ("endpoint", "key", "secret") if not values[option]]
