@@ -39,8 +39,8 @@ def text(machine, path="/etc/hosts"):
 
 def start(*arguments, playbook="hosts.yml"):
     command = ["ansible-playbook", ROOT / "playbooks" / playbook, "-i", SCENARIO / "inventory.yml", *arguments]
-    # Molecule asks for colours, which would stand between the words.
-    plain = {**os.environ, "ANSIBLE_FORCE_COLOR": "false"}
+    # Without what Molecule sets, such as colours between the words.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MOLECULE_"))}
     return subprocess.Popen(command, cwd=ROOT, env=plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
