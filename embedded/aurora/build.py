@@ -105,7 +105,8 @@ def package(name, outdir, files, pystachio):
                 (tree / alias).symlink_to(os.path.relpath(path, Path(alias).parent))
         documents = tree / "usr/share/doc" / name
         documents.mkdir(parents=True)
-        shutil.copy(HERE / "README.md", documents / "README.md")
+        shutil.copy(HERE / "README.md", documents)
+        shutil.copy(HERE / "debian/copyright", documents)
         for item in [tree, *tree.rglob("*")]:
             if not item.is_symlink():
                 runs = (

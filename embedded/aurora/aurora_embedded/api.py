@@ -17,13 +17,10 @@ JOB = ("role", "environment", "name")
 
 def metrics(program):
     """What /vars shows; names as upstream's wherever the meaning is the same."""
-    values = {
-        "jvm_uptime_secs": round(time.time() - program.started, 1),
-        "http_500_responses_events": program.server.errors,
-        "framework_registered": int(program.state == "ACTIVE"),
-        "zk_connection_state_CONNECTED": int(program.zk_connected()),
-        "scheduler_version": VERSION,
-    }
+    values = {"jvm_uptime_secs": round(time.time() - program.started, 1), "scheduler_version": VERSION}
+    values["http_500_responses_events"] = program.server.errors
+    values["framework_registered"] = int(program.state == "ACTIVE")
+    values["zk_connection_state_CONNECTED"] = int(bool(program.zk and program.zk.connected))
     values.update({f"scheduler_lifecycle_{state}": int(program.state == state) for state in STATES})
     values.update({f"flag_{k}": v for k, v in program.flags.given.items() if k != "zk_digest_credentials"})
     if program.scheduler:
@@ -38,15 +35,9 @@ def metrics(program):
 def matches(task, query):
     assigned = task["assignedTask"]
     have = {"jobName" if name == "name" else name: assigned["task"]["job"][name] for name in JOB}
-    among = {
-        "taskIds": assigned["taskId"],
-        "statuses": task["status"],
-        "instanceIds": assigned["instanceId"],
-        "slaveHosts": assigned.get("slaveHost"),
-    }
-    return all(query.get(k) in (None, v) for k, v in have.items()) and all(
-        not query.get(k) or v in query[k] for k, v in among.items()
-    )
+    among = {"taskIds": assigned["taskId"], "statuses": task["status"], "instanceIds": assigned["instanceId"]}
+    exact = all(query.get(name) in (None, value) for name, value in have.items())
+    return exact and all(not query.get(name) or value in query[name] for name, value in among.items())
 
 
 def perform(scheduler, name, arguments):
@@ -115,10 +106,9 @@ class Api(web.Handler):
             with self.program.scheduler.lock:
                 answer["result"] = perform(self.program.scheduler, parts[0], json.loads(self.body or b"{}"))
                 self.send_json(answer)
-        except (Refused, TooLarge, OSError) as error:
-            self.send_json({**answer, "responseCode": "INVALID_REQUEST", "details": [{"message": str(error)}]})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            message = f"Malformed request: {type(error).__name__}: {error}"
+        except (Refused, TooLarge, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            meant = isinstance(error, (Refused, TooLarge, OSError))
+            message = str(error) if meant else f"Malformed request: {type(error).__name__}: {error}"
             self.send_json({**answer, "responseCode": "INVALID_REQUEST", "details": [{"message": message}]})
 
     def page_scheduler(self, scheduler, where):
@@ -147,10 +137,11 @@ class Api(web.Handler):
             self.send_page("job.html", active=active, ended=ended, reasons=scheduler.reasons, **shown)
 
     def page_agents(self, scheduler, _where):
-        running = collections.Counter(
-            t["assignedTask"].get("slaveHost") for t in scheduler.store.tasks.values() if t["status"] in ACTIVE
-        )
-        agents = {host: {"tasks": running[host], "attributes": known} for host, known in scheduler.agents.items()}
+        hosts = [t["assignedTask"]["slaveHost"] for t in scheduler.tasks(*ACTIVE) if "slaveHost" in t["assignedTask"]]
+        agents = {
+            host: {"tasks": hosts.count(host), "attributes": scheduler.agents.get(host, {})}
+            for host in {*hosts, *scheduler.agents}
+        }
         self.send_page("agents.html", agents=agents)
 
     page_slaves = page_agents

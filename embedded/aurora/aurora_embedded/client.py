@@ -222,7 +222,8 @@ def kill(options):
 def restart(options):
     job = Job(options.key, instances=True)
     old = job.active()
-    numbers, ids = sorted(old), {task["assignedTask"]["taskId"] for task in old.values()}
+    numbers = sorted(old)
+    ids = {t["assignedTask"]["taskId"] for t in old.values() if t["status"] not in ("PENDING", "THROTTLED")}
     for start in range(0, len(numbers), options.batch_size):
         batch = numbers[start : start + options.batch_size]
         job.api.call("restartShards", job=job.key, shardIds=batch)

@@ -19,66 +19,57 @@ log = logging.getLogger("main")
 class Program:
     def __init__(self, options):
         self.flags, self.started, self.state = options, time.time(), "IDLE"
-        self.zk = self.scheduler = None
-        self.stopping = threading.Event()
-        self.exit_code = 0
+        self.zk = self.scheduler = self.latch = None
+        self.stopping, self.exit_code = threading.Event(), 0
         handler = type("Handler", (api.Api,), {"program": self})
         self.server = web.Server(options.ip or "0.0.0.0", options.http_port, handler)  # noqa: S104 - upstream's default
         self.endpoint = (options.hostname or socket.getfqdn(), self.server.server_port)
 
-    def zk_connected(self):
-        return bool(self.zk and self.zk.connected)
-
     def leader(self):
-        return store.leader(self.zk, self.flags.serverset_path) if self.zk_connected() else None
+        return store.leader(self.zk, self.flags.serverset_path) if self.zk and self.zk.connected else None
 
     def stop(self, abort=False):
         if abort:
             os._exit(1)
+        threading.Timer(5, lambda: os._exit(self.exit_code)).start()  # the main thread may be stuck in ZooKeeper
         self.stopping.set()
+        if self.latch:
+            self.latch.lock.cancel()
 
     def die(self, reason):
         """Something that only another scheduler or a fresh start can heal: leave, and let the supervisor restart us."""
+        if self.stopping.is_set():
+            return
         log.error("exiting: %s", reason)
         self.state, self.exit_code = "DEAD", 1
-        self.stopping.set()
-        threading.Timer(5, os._exit, [1]).start()  # if the main thread is stuck in ZooKeeper
+        self.stop()
 
     def run(self):
+        options = self.flags
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         log.info("version %s, http on %s:%s", VERSION, *self.endpoint)
-        options = self.flags
         self.state = "PREPARING_STORAGE"
-        self.zk = store.connect(
-            options.zk_endpoints,
-            options.zk_chroot_path,
-            options.zk_digest_credentials,
-            options.zk_session_timeout,
-            wait=300,
-        )
+        access = (options.zk_chroot_path, options.zk_digest_credentials, options.zk_session_timeout)
+        self.zk = store.connect(options.zk_endpoints, *access)
         self.state = "STORAGE_PREPARED"
-        latch = store.Leadership(self.zk, options.serverset_path, lambda why: self.die(f"Lost leadership: {why}"))
-        if latch.wait(self.stopping):
-            self.lead(latch)
-        return self.exit_code
+        self.latch = store.Leadership(self.zk, options.serverset_path, lambda why: self.die(f"Lost leadership: {why}"))
+        if not self.stopping.is_set() and self.latch.wait():
+            self.lead()
 
-    def lead(self, latch):
-        options = self.flags
-        log.info("elected leader")
+    def lead(self):
+        options, elected = self.flags, time.time()
         self.state = "LEADER_AWAITING_REGISTRATION"
         saved = store.Store(self.zk, options.native_log_zk_group_path)
         saved.load()
-        log.info("storage: %d jobs, %d tasks", len(saved.jobs), len(saved.tasks))
+        log.info("elected leader of %d jobs with %d tasks", len(saved.jobs), len(saved.tasks))
         scheduler = Scheduler(options, saved, self.die, *self.endpoint)
-        elected = time.time()
         threading.Thread(target=scheduler.run_driver, args=[self.master_finder()], daemon=True).start()
         while not scheduler.registered.wait(0.2) and not self.stopping.is_set():
             if time.time() - elected > options.max_registration_delay:
                 self.die("Framework has not been registered within the tolerated delay.")
-        if self.stopping.is_set():
-            return
-        self.scheduler, self.state = scheduler, "ACTIVE"
-        latch.advertise(options.serverset_endpoint_name, *self.endpoint)
+        if not self.stopping.is_set():
+            self.scheduler, self.state = scheduler, "ACTIVE"
+            self.latch.advertise(options.serverset_endpoint_name, *self.endpoint)
         while not self.stopping.wait(0.5):
             with scheduler.lock:
                 scheduler.tick()
@@ -91,56 +82,43 @@ class Program:
         if not address.startswith("zk://"):
             return lambda: address if ":" in address else f"{address}:5050"
         hosts, path, credentials = mesos.zk_address(address)
-        client = store.connect(
-            hosts, "", credentials, self.flags.zk_session_timeout, wait=self.flags.max_registration_delay
-        )
-        return lambda: mesos.leading_master(client, path)
+        zk = store.connect(hosts, "", credentials, self.flags.zk_session_timeout, self.flags.max_registration_delay)
+        return lambda: mesos.leading_master(zk, path)
 
 
 def check(options):
-    """Reasons not to start that no flag shows by itself."""
+    """What keeps the scheduler from starting that its flags do not show. Raises FlagError or OSError."""
     path = options.native_log_file_path
     if not store.replica_voting(path):
-        return (
-            f"The replicated log in {path} is not initialised (or not readable). Once per new cluster, before the first "
+        raise flags.FlagError(
+            f"The replicated log in {path} is not initialised, or not readable. Once per new cluster, before the first "
             f"start, run as the scheduler's user: mesos-log initialize --path={path}"
         )
-    try:
-        Path(options.backup_dir).mkdir(parents=True, exist_ok=True)
-        if options.framework_authentication_file:
-            Path(options.framework_authentication_file).read_text()
-    except OSError as error:
-        return str(error)
-    return None
+    Path(options.backup_dir).mkdir(parents=True, exist_ok=True)
 
 
-def main(argv=None):
-    argv = sys.argv[1:] if argv is None else argv
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("kazoo").setLevel(logging.ERROR)
-    if {"-h", "-help", "--help"} & set(argv):
+def main():
+    if {"-h", "-help", "--help"} & set(sys.argv):
         return flags.usage()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("kazoo").setLevel(logging.CRITICAL)
     try:
-        options, notes = flags.parse(argv)
-        problem = check(options)
-    except flags.FlagError as error:
-        problem = str(error)
-    if problem:
-        sys.exit(f"aurora-scheduler: {problem}")
+        options, notes = flags.parse(sys.argv[1:])
+        check(options)
+        program = Program(options)
+    except (flags.FlagError, OSError) as error:
+        sys.exit(f"aurora-scheduler: {error}")
     for note in notes:
         log.warning("%s", note)
-    program = None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: program.stop())
     try:
-        program = Program(options)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: program.stop())
-        code = program.run()
+        program.run()
     except Exception:
         log.exception("exiting")
-        code = 1
-    # Threads may hang in the network: close the session so that the next leader need not wait for it, then go.
-    threading.Timer(3, os._exit, [code]).start()
-    if program and program.zk:
+        program.exit_code = 1
+    program.stop()
+    # Close the session, so that the next leader need not wait for its end; then leave whatever hangs in the network.
+    if program.zk:
         program.zk.stop()
-    sys.stderr.flush()
-    os._exit(code)
+    os._exit(program.exit_code)

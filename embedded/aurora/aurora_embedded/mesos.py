@@ -3,7 +3,6 @@
 executor runs from it on every agent."""
 
 import base64
-import contextlib
 import http.client
 import json
 import socket
@@ -44,62 +43,46 @@ class Stream:
     """A subscription. Iterating gives events; call() sends a call that belongs to it."""
 
     def __init__(self, address, path, subscribe, authorization=None, timeout=None):
-        self.path = path
-        self.headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self.path, self.headers = path, {"Content-Type": "application/json", "Accept": "application/json"}
         if authorization:
             self.headers["Authorization"] = authorization
         try:
             for _hop in range(3):
-                self.address = address
-                self.connection = self._connect(address, timeout)
-                self.connection.request("POST", path, json.dumps(subscribe), self.headers)
-                self.response = self.connection.getresponse()
+                self.address, events = address, http.client.HTTPConnection(address, timeout=10)
+                events.request("POST", path, json.dumps(subscribe), self.headers)
+                self.response = events.getresponse()
                 if self.response.status != 307:
                     break
-                self.connection.close()
                 address = urllib.parse.urlsplit(self.response.headers["Location"]).netloc
             if self.response.status != 200:
                 reason = self.response.read(500).decode(errors="replace").strip()
                 raise MesosError(f"{address} answers {self.response.status} to SUBSCRIBE: {reason}")
+            events.sock.settimeout(timeout)
         except (OSError, http.client.HTTPException) as error:
             raise MesosError(f"{address}: {error}") from error
-        stream_id = self.response.headers.get("Mesos-Stream-Id")
-        if stream_id:
-            self.headers["Mesos-Stream-Id"] = stream_id
-        self.calls = self._connect(self.address, 10, connect=False)
-
-    @staticmethod
-    def _connect(address, timeout, connect=True):
-        host, _colon, port = address.rpartition(":")
-        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=10)
-        if connect:
-            connection.connect()
-            connection.sock.settimeout(timeout)
-        return connection
+        if "Mesos-Stream-Id" in self.response.headers:
+            self.headers["Mesos-Stream-Id"] = self.response.headers["Mesos-Stream-Id"]
+        self.events, self.calls = events, http.client.HTTPConnection(self.address, timeout=10)
 
     def __iter__(self):
         try:
             while True:
                 length = self.response.readline(32)
                 if not length:
-                    raise MesosError("the stream ended")
+                    raise MesosError(f"{self.address} ended the stream")
                 yield json.loads(self.response.read(int(length)))
         except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
-            raise MesosError(f"the stream broke: {error}") from error
+            raise MesosError(f"the stream from {self.address} broke: {error}") from error
 
     def call(self, body):
         try:
             self.calls.request("POST", self.path, json.dumps(body), self.headers)
             answer = self.calls.getresponse()
-            text = answer.read()
+            text = answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
-            self.close()
+            self.calls.close()
+            if self.events.sock:
+                self.events.sock.shutdown(socket.SHUT_RDWR)  # subscribe again rather than go on with a call lost
             raise MesosError(f"{body['type']} to {self.address}: {error}") from error
         if answer.status >= 300:
-            raise MesosError(f"{self.address} refused {body['type']}: {answer.status} {text.decode(errors='replace')}")
-
-    def close(self):
-        """Break the stream from another thread: the reader sees its end."""
-        with contextlib.suppress(OSError, AttributeError):
-            self.connection.sock.shutdown(socket.SHUT_RDWR)
-        self.calls.close()
+            raise MesosError(f"{self.address} refused {body['type']}: {answer.status} {text}")

@@ -111,6 +111,7 @@ class Scheduler:
                 self.store.set_framework_id(framework_id)
             log.info("registered with %s as %s", self.stream.address, framework_id)
             self.reconcile("explicit")
+            self.revive = True
             self.registered.set()
         elif kind == "OFFERS":
             self.place(event["offers"]["offers"])

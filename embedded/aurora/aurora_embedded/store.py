@@ -6,11 +6,10 @@ import logging
 import re
 import threading
 import time
-import uuid
 from pathlib import Path
 
 from kazoo.client import KazooClient, KazooState
-from kazoo.exceptions import NodeExistsError, NoNodeError
+from kazoo.exceptions import CancelledError, NodeExistsError, NoNodeError
 from kazoo.security import make_digest_acl
 
 log = logging.getLogger("store")
@@ -36,70 +35,52 @@ def replica_voting(path):
 
 def connect(hosts, chroot="", credentials=None, session=15, wait=300):
     """A started client; digest credentials also become the owner of what it creates."""
-    options = {}
+    options = {
+        "connection_retry": {"max_tries": -1, "max_delay": 5},
+        "command_retry": {"max_tries": -1, "max_delay": 1},
+    }
     if credentials:
-        user, _colon, password = credentials.partition(":")
-        options = {"auth_data": [("digest", credentials)], "default_acl": [make_digest_acl(user, password, all=True)]}
-    client = KazooClient(
-        hosts=hosts + (chroot or ""),
-        timeout=session,
-        connection_retry={"max_tries": -1, "max_delay": 5},
-        command_retry={"max_tries": -1, "max_delay": 1},
-        **options,
-    )
+        acl = make_digest_acl(*credentials.split(":", 1), all=True)
+        options.update(auth_data=[("digest", credentials)], default_acl=[acl])
+    client = KazooClient(hosts=hosts + (chroot or ""), timeout=session, **options)
     client.start(wait)
     return client
 
 
 class Leadership:
-    """Curator's latch: ephemeral sequential children, the lowest leads; the leader also adds a serverset member."""
+    """Stands for election below the serverset's path, next to Curator's latches, and advertises the leader there."""
 
     def __init__(self, zk, path, lost):
         self.zk, self.path, self.lost = zk, path, lost
+        self.lock = zk.Lock(path, extra_lock_patterns=["-latch-"])
         self.suspended = None
         zk.add_listener(self._connection)
 
     def _connection(self, state):
-        # A suspended session expires unseen at the servers: give up before somebody else can lead.
+        # While suspended the session expires unseen at the servers: give up before somebody else can lead.
         if self.suspended:
             self.suspended.cancel()
-            self.suspended = None
-        if state == KazooState.LOST:
-            threading.Thread(target=self.lost, args=("the ZooKeeper session was lost",)).start()
-        elif state == KazooState.SUSPENDED:
-            self.suspended = threading.Timer(self.zk._session_timeout / 1000, self.lost, ["ZooKeeper does not answer"])
+        if state != KazooState.CONNECTED:
+            wait = self.zk._session_timeout / 1000 if state == KazooState.SUSPENDED else 0
+            self.suspended = threading.Timer(wait, self.lost, [f"the ZooKeeper session is {state}"])
             self.suspended.daemon = True
             self.suspended.start()
 
-    def wait(self, stop):
-        """True once this process leads, False if stop was set first."""
-        prefix = f"{self.path}/_c_{uuid.uuid4()}-latch-"
-        mine = self.zk.retry(self.zk.create, prefix, ephemeral=True, sequence=True, makepath=True).rpartition("/")[2]
-        while not stop.is_set():
-            latches = sorted((c for c in self.zk.get_children(self.path) if "-latch-" in c), key=lambda c: c[-10:])
-            if mine not in latches:
-                self.lost("its latch node was removed")
-                return False
-            if latches[0] == mine:
-                self.zk.exists(f"{self.path}/{mine}", watch=self._latch_event)
-                return True
-            gone = threading.Event()
-            before = f"{self.path}/{latches[latches.index(mine) - 1]}"
-            if self.zk.exists(before, watch=lambda _event, gone=gone: gone.set()):
-                while not gone.wait(0.5) and not stop.is_set():
-                    pass
-        return False
-
-    def _latch_event(self, event):
-        if event.type == "DELETED":
-            threading.Thread(target=self.lost, args=("the latch node was removed",)).start()
+    def wait(self):
+        """True once this process leads, False if lock.cancel() was called."""
+        try:
+            self.lock.acquire()
+        except CancelledError:
+            return False
+        node = f"{self.path}/{self.lock.node}"
+        gone = threading.Thread(target=self.lost, args=["its znode was removed"], daemon=True)
+        self.zk.exists(node, watch=lambda event: gone.start() if event.type == "DELETED" else None)
+        return True
 
     def advertise(self, name, host, port):
         endpoint = {"host": host, "port": port}
         member = {"serviceEndpoint": endpoint, "additionalEndpoints": {name: endpoint}, "status": "ALIVE"}
-        self.zk.create(
-            f"{self.path}/member_", json.dumps(member).encode(), ephemeral=True, sequence=True, makepath=True
-        )
+        self.zk.create(f"{self.path}/member_", json.dumps(member).encode(), ephemeral=True, sequence=True)
 
 
 def leader(zk, path):
@@ -140,8 +121,8 @@ class Store:
         except NoNodeError:
             try:
                 self.zk.retry(self.zk.create, path, data)
-            except NodeExistsError:  # an earlier try of this very create arrived after all
-                self.zk.retry(self.zk.set, path, data)
+            except NodeExistsError:
+                log.debug("an earlier try to create %s had arrived after all", path)
 
     def put(self, kind, name, value):
         data = json.dumps(value, separators=(",", ":")).encode()

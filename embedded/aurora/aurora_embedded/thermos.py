@@ -75,7 +75,8 @@ class Task:
         command = substitute(process["cmdline"], self.values)
         logs = f".logs/{process['name']}/{run['number']}"
         words = ("/bin/bash", "-c", command) if self.console else ("/bin/sh", "-c", START, "/bin/bash", logs, command)
-        child = self.children[process["name"]] = self._spawn(*words, start_new_session=True)
+        # A group of its own, to be signalled; yet the executor's session, by which the agent finds whatever outlives it.
+        child = self.children[process["name"]] = self._spawn(*words, process_group=0)
         process["state"] = RUNNING
         process["runs"].append(run)
         threading.Thread(target=self._wait, args=(process, run, child), daemon=True).start()
@@ -84,7 +85,7 @@ class Task:
         code = child.wait()
         with self.changed:
             run.update(stop=time.time(), code=code)
-            self._signal(process, signal.SIGKILL)  # what the process left behind in its session
+            self._signal(process, signal.SIGKILL)  # what the process left behind in its group
             process["failures"] += code != 0
             if self.killed:
                 process["state"] = KILLED

@@ -240,10 +240,10 @@ class Cluster:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)
             process.kill()
-        # Executors outlive a killed agent on purpose; ours are the ones in this very directory.
-        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        # Executors and tasks outlive a killed agent on purpose; ours are those with a sandbox in this very directory.
+        for entry in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
-                if f"{self.base}/agent/".encode() in entry.read_bytes():
+                if f"MESOS_SANDBOX={self.base}/agent/".encode() in entry.read_bytes():
                     os.kill(int(entry.parent.name), signal.SIGKILL)
 
 

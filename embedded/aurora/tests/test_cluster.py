@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The packages on a real ZooKeeper and a real Mesos. The tests build on one another, in the order of the file."""
 
+import contextlib
 import json
 import os
 import re
@@ -285,25 +286,19 @@ def test_constraints_hold_tasks_back(cluster, leader, jobs):
 
 
 def processes_of(task):
-    return [
-        int(p.parent.name)
-        for p in Path("/proc").glob("[0-9]*/environ")
-        if readable(p) and b"MESOS_SANDBOX=" in p.read_bytes() and f"thermos-{task}".encode() in p.read_bytes()
-    ]
-
-
-def readable(path):
-    try:
-        path.read_bytes()
-    except OSError:
-        return False
-    return True
+    """pid -> uid of what the agent started for a task, the executor and its processes."""
+    found = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"/executors/thermos-{task}/".encode() in (directory / "environ").read_bytes():
+                found[int(directory.name)] = directory.stat().st_uid
+    return found
 
 
 def test_killed_service_comes_back(cluster, leader):
     before = task_id(cluster)
-    for pid in processes_of(before):
-        if os.stat(f"/proc/{pid}").st_uid != 0:  # the task's own processes, not its executor
+    for pid, uid in processes_of(before).items():
+        if uid != 0:  # the task's own processes, not its executor
             os.kill(pid, signal.SIGKILL)
     after = until("another task runs", lambda: [i for i in running(cluster) if i != before])
     events = cluster.tasks(HELLO)[0]["taskEvents"]
@@ -315,11 +310,12 @@ def test_killed_service_comes_back(cluster, leader):
 
 def test_dead_executor_costs_only_a_new_task(cluster, leader):
     before = task_id(cluster)
-    executor = [pid for pid in processes_of(before) if os.stat(f"/proc/{pid}").st_uid == 0]
-    assert executor
-    for pid in executor:
+    executors = [pid for pid, uid in processes_of(before).items() if uid == 0]
+    assert executors
+    for pid in executors:
         os.kill(pid, signal.SIGKILL)
     until("another task runs", lambda: [i for i in running(cluster) if i != before])
+    until("nothing of the old one is left", lambda: not processes_of(before))
 
 
 def test_restart_gives_new_tasks(cluster, leader):
