@@ -196,18 +196,21 @@ class Process:
         (self.directory / "process.pid").unlink(missing_ok=True)
         (self.directory / "process.json").write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
         shell = ["env", f"{MARK}={self.directory}", "sh", "-c", START, "sh", str(self.directory)]
-        self.module.run_command(self.launcher() + shell + self.prefix + self.command, check_rc=True)
+        self.module.run_command(self.launch(shell + self.prefix + self.command), check_rc=True)
 
-    def launcher(self) -> list[str]:
+    def launch(self, argv: list[str]) -> list[str]:
         if not os.path.isdir("/run/systemd/system"):
-            return ["setsid", "--fork"]
+            return ["setsid", "--fork", *argv]
         properties = {"KillMode": "mixed", **self.properties}
         return [
             "systemd-run",
             "--quiet",
             "--collect",
             f"--unit={self.name}.service",
+            f"--description={self.name}",
             *[f"--property={name}={value}" for name, value in properties.items()],
+            # systemd replaces variables in a command line; a doubled dollar sign stands for itself.
+            *[argument.replace("$", "$$") for argument in argv],
         ]
 
 
