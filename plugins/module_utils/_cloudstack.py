@@ -19,7 +19,7 @@ from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_errors 
     from_page,
     scrub,
 )
-from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_pages import collect, payload
+from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_pages import PAGE_SIZE, collect, payload
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_settings import resolve
 
 try:
@@ -80,6 +80,8 @@ class CloudStack:
     def __init__(self, settings, log=None):
         self.settings = settings
         self.calls = 0
+        # Shrinks to what the server allows.
+        self._page_size = PAGE_SIZE
         self._log = log or (lambda text: None)
         self._sleep = time.sleep
         self._clock = time.monotonic
@@ -105,7 +107,9 @@ class CloudStack:
 
     def list(self, command, **params):
         """All rows of a listing, over as many pages as it takes."""
-        rows = collect(command, lambda **page: self._request(command, {**params, **page}), params, self._log)
+        rows, self._page_size = collect(
+            command, lambda **page: self._request(command, {**params, **page}), self._page_size, self._log
+        )
         self._log(f"{command}: {len(rows)} rows")
         return rows
 

@@ -45,7 +45,8 @@ def scrub(text, secrets):
             continue
         for form in {secret, quote(secret, safe=""), quote(secret, safe="*"), html.escape(secret), secret.lower()}:
             text = text.replace(form, "********")
-    return re.sub(r"(?i)\b(signature|apikey|secretkey|password)(=|%3D)[^&\s\"'<>]+", r"\1\2********", text)
+    text = re.sub(r"(?i)\b(secretkey|password)(=|%3D)[^&\s\"'<>]+", r"\1\2********", text)
+    return re.sub(r"(?i)\b(signature|apikey)([\"']?\s*[=:]\s*[\"']?|%3D)[^&\s\"'<>,}]+", r"\1\2********", text)
 
 
 def near(wanted, known, limit=5):
@@ -116,7 +117,7 @@ def _remedy(code, text, settings, skew):
 
 def _told_to_wait(text, headers):
     """Seconds to wait after a refusal: what the text or the header says, else one second."""
-    told = re.search(r"retry after\D{0,10}(\d+)\D{0,5}(ms|milli|s\b|sec)?", text, re.IGNORECASE)
+    told = re.search(r"retry after\D{0,10}(\d+)\W{0,5}(ms|milli|s\b|sec)?", text, re.IGNORECASE)
     if told:
         return int(told.group(1)) / (1 if (told.group(2) or "ms").startswith("s") else 1000)
     header = headers.get("Retry-After", "")

@@ -100,18 +100,17 @@ def _one_pass(command, fetch, size):
     return rows, steady, size
 
 
-def collect(command, fetch, params, log):
-    """All rows of `command`; `fetch(page=, pagesize=)` gets one page.
+def collect(command, fetch, size, log):
+    """All rows of `command`, and the page size the server agreed to; `fetch(page=, pagesize=)` gets one page.
 
     A row that vanishes moves the later ones forward, over the edge between two pages and out of sight. So a listing
     that moved is read again; if it never stands still, the union of all passes is nearest to the truth.
     """
-    size = int(params.get("pagesize") or PAGE_SIZE)
     union = {}
     for attempt in range(PASSES):
         rows, steady, size = _one_pass(command, fetch, size)
         if steady:
-            return list(rows.values())
+            return list(rows.values()), size
         union.update(rows)
         log(f"{command}: the list changed while it was read for the {attempt + 1}. time of at most {PASSES}")
-    return list(union.values())
+    return list(union.values()), size

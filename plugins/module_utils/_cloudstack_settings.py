@@ -7,9 +7,10 @@ from __future__ import annotations
 import configparser
 import hashlib
 import os
+import re
 from urllib.parse import urlsplit
 
-from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_errors import CloudStackError, near
+from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_errors import CloudStackError, near, scrub
 
 DEFAULT_REGION = "cloudstack"
 
@@ -156,12 +157,12 @@ def resolve(options, environ=None):
         try:
             values[option] = default if origin == "the default" else convert(value)
         except ValueError as exc:
-            shown = "" if option in ("key", "secret") else f" {str(value)!r}"
+            shown = scrub(re.sub("//[^/]*@", "//********@", str(value)), [])
             # What float() says is no help to anybody.
             why = exc if "has to be" in str(exc) or "no file" in str(exc) else "it has to be a number"
             raise CloudStackError(
                 None,
-                f"the value{shown} of {origin} cannot be used",
+                f"the value {shown!r} of {origin} cannot be used",
                 f"I{str(why)[1:]}." if str(why).startswith("it") else f"T{str(why)[1:]}.",
             ) from None
         origins[option] = origin
