@@ -23,7 +23,7 @@ class HostsError(Exception):
 
 
 def check_address(value):
-    """Return the canonical text of an IP address or raise HostsError."""
+    """Return the ipaddress object for the text of an address or raise HostsError."""
     text = value if isinstance(value, str) else str(value)
     if "%" in text:
         raise HostsError(f"address {text!r} carries a scope (%interface), which means nothing on another machine")
@@ -33,7 +33,7 @@ def check_address(value):
         raise HostsError(f"{text!r} is not an IPv4 or IPv6 address") from None
     if address.version == 4 and str(address) != text:
         raise HostsError(f"{text!r} is written ambiguously, write {address}")
-    return str(address)
+    return address
 
 
 def is_address(value):
@@ -61,11 +61,6 @@ def check_name(value):
     return name
 
 
-def sort_key(address):
-    ip = ipaddress.ip_address(address)
-    return ip.version, int(ip)
-
-
 def normalise(entries):
     """Validate and fold [{address, names}] into a list of (address, (name, ...)), sorted by address.
 
@@ -73,17 +68,20 @@ def normalise(entries):
     canonical one.
     """
     folded = {}
+    order = {}
     homes = {}
     problems = []
     for number, entry in enumerate(entries, 1):
         try:
-            address = check_address(entry["address"])
+            ip = check_address(entry["address"])
+            address = str(ip)
             names = [check_name(name) for name in entry["names"]]
             if not names:
                 raise HostsError(f"{address} has no names")
         except HostsError as exc:
             problems.append(f"entry {number}: {exc}")
             continue
+        order[address] = (ip.version, int(ip))
         kept = folded.setdefault(address, {})
         for name in names:
             kept.setdefault(name.lower(), name)
@@ -94,7 +92,7 @@ def normalise(entries):
         more = len(problems) - SHOWN_PROBLEMS
         text = "; ".join(problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
         raise HostsError("entries: " + text)
-    return [(address, tuple(folded[address].values())) for address in sorted(folded, key=sort_key)]
+    return [(address, tuple(folded[address].values())) for address in sorted(folded, key=order.get)]
 
 
 def as_dicts(pairs):

@@ -147,11 +147,26 @@ def check_nesting(blocks, adopted, foreign):
             )
 
 
-def block_pairs(bodies, region):
+def render_entries(request):
+    """The lines of the entries, each with the (address, name) pairs it stands for."""
+    lines = {}
+    for address, names in request.entries:
+        pairs = [(address, name) for name in names]
+        if request.format == "line_per_name":
+            lines.update((f"{address}\t{pair[1]}".encode(), [pair]) for pair in pairs)
+        else:
+            lines[f"{address}\t{' '.join(names)}".encode()] = pairs
+    return lines
+
+
+def block_pairs(bodies, region, known):
     """Return ([(address, name)], [index of a line that is neither an entry nor ours])."""
     pairs, strange = [], []
     for index in range(region.first + 1, region.last):
         body = bodies[index]
+        if body in known:
+            pairs.extend(known[body])
+            continue
         entry = parse_entry(body)
         address = entry and parse_address(entry[0])
         if address:
@@ -161,16 +176,9 @@ def block_pairs(bodies, region):
     return pairs, strange
 
 
-def render_block(request, eol, no_newline):
-    lines = [(BEGIN + request.block).encode()]
-    if no_newline:
-        lines.append(NO_NEWLINE)
-    for address, names in request.entries:
-        if request.format == "line_per_name":
-            lines.extend(f"{address}\t{name}".encode() for name in names)
-        else:
-            lines.append(f"{address}\t{' '.join(names)}".encode())
-    lines.append((END + request.block).encode())
+def render_block(block, entries, eol, no_newline):
+    notes = [NO_NEWLINE] if no_newline else []
+    lines = [(BEGIN + block).encode(), *notes, *entries, (END + block).encode()]
     return b"".join(line + eol for line in lines)
 
 
@@ -260,8 +268,9 @@ def make_plan(content, request):
     outside.raise_problems()
 
     had, warnings = [], outside.warnings
+    entries = render_entries(request)
     for region in [*([own] if own else []), *adopted]:
-        pairs, strange = block_pairs(bodies, region)
+        pairs, strange = block_pairs(bodies, region, entries)
         had.extend(pairs)
         if strange and region is own:
             numbers = ", ".join(str(index + 1) for index in strange)
@@ -280,7 +289,7 @@ def make_plan(content, request):
         crlf = text.count(b"\r\n")
         eol = b"\r\n" if crlf * 2 > text.count(b"\n") else b"\n"
         no_newline = bool(before) and not before[-1].endswith(b"\n")
-        block = (eol if no_newline else b"") + render_block(request, eol, no_newline)
+        block = (eol if no_newline else b"") + render_block(request.block, entries, eol, no_newline)
     else:
         block = owned_eol if after else b""
         heir = next((region for region in blocks.values() if own and region.first == own.last + 1), None)

@@ -370,6 +370,8 @@ def run(module):
         kept=plan.kept,
         released=plan.released,
         adopted=plan.adopted,
+        # The result holds the entries already, and a copy of ten thousand costs more than all the rest.
+        invocation={"module_args": {name: value for name, value in params.items() if name != "entries"}},
         **result,
     )
 

@@ -26,7 +26,7 @@ def entry(address, *names):
     ],
 )
 def test_addresses_become_canonical(text, canonical):
-    assert check_address(text) == canonical
+    assert str(check_address(text)) == canonical
 
 
 @pytest.mark.parametrize(
