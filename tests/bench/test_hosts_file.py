@@ -69,7 +69,7 @@ def measure(name, given):
 def test_run_time_and_memory(tmp_path, count):
     figures = {(name, changed): [] for name in MODULES for changed in (True, False)}
     lines = {}
-    for _ in range(ROUNDS):
+    for _round in range(ROUNDS):
         for name in MODULES:
             path = tmp_path / name
             path.write_bytes(USER)
