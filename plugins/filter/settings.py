@@ -21,8 +21,12 @@ def _pairs(value: object, filter_name: str) -> list[tuple[str, object]]:
 
 
 def mesos_environment(flags: Mapping[str, object]) -> dict[str, str]:
-    """Turn flags into the environment variables Mesos reads them from: {'work_dir': …} into {'MESOS_WORK_DIR': …}."""
-    return {f"MESOS_{name.upper()}": _text(value) for name, value in _pairs(flags, "mesos_environment")}
+    """Turn flags into the environment variables Mesos reads them from: {'work_dir': …} into {'MESOS_WORK_DIR': …}.
+
+    A flag whose value is empty is left out, so that the daemon's own default holds.
+    """
+    pairs = _pairs(flags, "mesos_environment")
+    return {f"MESOS_{name.upper()}": _text(value) for name, value in pairs if value != ""}
 
 
 def mesos_pairs(value: Mapping[str, object]) -> str:
