@@ -145,19 +145,19 @@ def _rename(module, temporary, path):
     try:
         module.atomic_move(temporary, path)
     except Exception as exc:
-        if not _is_rename_refused(exc):
-            raise
-        return False
+        reasons = list(_chain(exc))
+        if any(isinstance(reason, OSError) and reason.errno in CANNOT_RENAME for reason in reasons):
+            return False
+        raise HostsError(f"cannot replace {path}: {reasons[-1]}") from exc
     _sync_directory(os.path.dirname(path))
     return True
 
 
-def _is_rename_refused(exc):
+def _chain(exc):
+    """An exception and what it was raised from."""
     while exc is not None:
-        if isinstance(exc, OSError) and exc.errno in CANNOT_RENAME:
-            return True
+        yield exc
         exc = exc.__cause__ or exc.__context__
-    return False
 
 
 def _sync_directory(directory):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
 import stat
 import sys
@@ -166,13 +167,13 @@ def test_where_rename_is_impossible_the_file_is_written_in_place(module, hosts, 
     assert os.listdir(os.path.dirname(hosts)) == ["hosts"]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.ENOENT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EPERM, errno.EROFS])
 def test_other_errors_of_rename_are_errors(module, hosts, monkeypatch, number):
     def refuse(*_args, **_kwargs):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "rename", refuse)
-    with pytest.raises(Exception, match="Could not replace"):
+    with pytest.raises(HostsError, match=re.escape(f"cannot replace {hosts}: [Errno {number}]")):
         replace(module, hosts, NEWS["shorter"])
     assert read(hosts) == OLD
 
