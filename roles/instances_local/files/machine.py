@@ -173,7 +173,7 @@ def run(arguments: argparse.Namespace) -> None:
     enter_cgroups(group, arguments.memory, arguments.cpus, os.path.isdir("/run/systemd/system"))
     layers = f"lowerdir={image},upperdir={upper},workdir={work}"
     subprocess.run(["mount", "-t", "overlay", arguments.name, "-o", layers, str(root)], check=True)
-    environment = {**os.environ, "SYSTEMD_NSPAWN_TMPFS_TMP": "0"}
+    environment = {**os.environ, "SYSTEMD_NSPAWN_TMPFS_TMP": "0", "TERM": "dumb"}
     mounted = mounted_hierarchies()
     if "name=systemd" in mounted and "" not in mounted and arguments.unified:
         environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"

@@ -183,7 +183,7 @@ def prepare(directory, *options):
     return subprocess.run(
         [
             *[sys.executable, FILES / "machine.py", "prepare", "--image", directory / "image-1"],
-            *["--directory", directory, *options, "one=10.70.0.2", "two=10.70.0.3"],
+            *["--directory", directory, *options, "one=127.0.70.2", "two=127.0.70.3"],
         ],
         check=True,
         capture_output=True,
@@ -202,7 +202,7 @@ def test_prepare_makes_what_is_missing_and_no_more(tmp_path):
     assert prepare(tmp_path) == []
 
     before = (tmp_path / "known_hosts").read_text()
-    assert before.splitlines()[1].startswith("10.70.0.3,two ssh-ed25519 ")
+    assert before.splitlines()[1].startswith("127.0.70.3,two ssh-ed25519 ")
     assert os.stat(tmp_path / "ssh_key").st_mode & 0o777 == 0o600
 
     # As after an interruption: the private half alone.
@@ -217,7 +217,7 @@ def test_ssh_reads_its_configuration_as_meant(tmp_path):
         ["ssh", "-F", tmp_path / "ssh_config", "-G", "two"], check=True, capture_output=True, text=True
     ).stdout.splitlines()
     assert {
-        "hostname 10.70.0.3",
+        "hostname 127.0.70.3",
         "user root",
         f"identityfile {tmp_path}/ssh_key",
         f"userknownhostsfile {tmp_path}/known_hosts",
@@ -231,20 +231,21 @@ def test_a_machine_that_stays_away_is_shown_with_its_console(tmp_path):
     done = subprocess.run(
         [
             *[sys.executable, FILES / "wait_machines.py", "--directory", tmp_path, "--cache", "127.0.0.1:9"],
-            *["--timeout", "1", "one=127.0.0.1"],
+            *["--timeout", "1", "one=127.0.70.2"],
         ],
-        check=False,
+        check=True,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 1
-    assert "0 of 1 machines ready" in done.stdout
-    assert "one (127.0.0.1) is not ready: " in done.stdout
-    assert "Failed to mount the disk." in done.stdout
-    assert "destroy.yml" in done.stdout
+    answer = json.loads(done.stdout)
+    assert answer["summary"].startswith("0 of 1 machines ready after ")
+    (problem,) = answer["problems"]
+    assert problem.startswith("one (127.0.70.2) is not ready: ")
+    assert "Failed to mount the disk." in problem
+    assert "destroy.yml" in problem
 
 
 def test_the_remedy_follows_the_reason():
     assert "firewall" in wait_machines.remedy("cannot reach 10.63.255.1:3143", "10.63.255.1:3143")
     assert "package cache" in wait_machines.remedy("cannot reach 10.63.255.1:3143", "10.63.255.1:3143")
-    assert "another machine" in wait_machines.remedy("cannot reach 10.70.0.2:22", "10.63.255.1:3143")
+    assert "another machine" in wait_machines.remedy("cannot reach 10.70.0.9:22", "10.63.255.1:3143")
