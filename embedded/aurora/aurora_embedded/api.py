@@ -112,7 +112,7 @@ class Api(web.Handler):
             self.send_json({**answer, "responseCode": "INVALID_REQUEST", "details": [{"message": message}]})
 
     def page_scheduler(self, scheduler, where):
-        """Roles, the jobs of a role, or the tasks of a job, by the length of the path."""
+        """All jobs, those of a role or environment, or the tasks of one, by the length of the path."""
         keyed = [
             ([task["assignedTask"]["task"]["job"][name] for name in JOB], task)
             for task in scheduler.store.tasks.values()
@@ -124,9 +124,7 @@ class Api(web.Handler):
         elif len(where) < 3:
             groups = collections.defaultdict(collections.Counter)
             for key, task in inside:
-                groups["/".join(key if where else key[:1])].update(
-                    [task["status"], "active" if task["status"] in ACTIVE else "ended"]
-                )
+                groups["/".join(key)].update([task["status"], "active" if task["status"] in ACTIVE else "ended"])
             self.send_page("jobs.html", groups=sorted(groups.items()), **shown)
         else:
             tasks = sorted(

@@ -31,7 +31,7 @@ class Program:
     def stop(self, abort=False):
         if abort:
             os._exit(1)
-        threading.Timer(5, lambda: os._exit(self.exit_code)).start()  # the main thread may be stuck in ZooKeeper
+        threading.Timer(3, lambda: os._exit(self.exit_code)).start()  # the main thread may be stuck in ZooKeeper
         self.stopping.set()
         if self.latch:
             self.latch.lock.cancel()

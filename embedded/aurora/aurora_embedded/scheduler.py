@@ -111,6 +111,7 @@ class Scheduler:
                 self.store.set_framework_id(framework_id)
             log.info("registered with %s as %s", self.stream.address, framework_id)
             self.reconcile("explicit")
+            self.reconcile("implicit")
             self.revive = True
             self.registered.set()
         elif kind == "OFFERS":
@@ -215,10 +216,14 @@ class Scheduler:
         pending.sort(
             key=lambda t: (t["assignedTask"]["task"]["production"], t["assignedTask"]["task"]["priority"]), reverse=True
         )
+        around = collections.defaultdict(list)  # job -> the attributes of the agents its tasks are on
+        for task in self.tasks(*ACTIVE[2:]):
+            around[self.job_of(task)].append(task["attributes"])
         for task in pending:
-            agent = self.choose(task, by_agent, pools)
+            agent = self.choose(task, by_agent, pools, around[self.job_of(task)])
             if agent:
                 launches[agent].append(self.assign(task, by_agent[agent][0], pools[agent]))
+                around[self.job_of(task)].append(offers.attributes(by_agent[agent][0]))
         for agent, held in by_agent.items():
             body = {
                 "offer_ids": [o["id"] for o in held],
@@ -236,13 +241,12 @@ class Scheduler:
         executor = {"cpus": self.flags.thermos_executor_cpu, "mem": self.flags.thermos_executor_ram}
         return values, executor, {name: values[name] + executor.get(name, 0) for name in values}, ports
 
-    def choose(self, task, by_agent, pools):
+    def choose(self, task, by_agent, pools, around):
         config, reasons = task["assignedTask"]["task"], set()
         _values, _executor, together, ports = self.needs(config)
-        active = self.tasks(*ACTIVE[2:], job=self.job_of(task)) if config["constraints"] else []
         for agent in random.sample(list(by_agent), len(by_agent)):
             has = offers.attributes(by_agent[agent][0])
-            why = offers.vetoes(config, has, [t["attributes"] for t in active])
+            why = offers.vetoes(config, has, around)
             why += [f"Insufficient: {name}" for name in pools[agent].lacks(together, len(ports))]
             if not why:
                 return agent

@@ -135,17 +135,17 @@ class Cluster:
         )
         until("ZooKeeper listens", lambda: socket.create_connection(self.zk.split(":"), 1).close() or True)
 
-    def start_master(self):
-        self.spawn(
-            "master",
-            self.base / "mesos/usr/sbin/mesos-master",
-            "--ip=127.0.0.2",
-            f"--port={self.master_port}",
-            "--quorum=1",
-            f"--zk=zk://{self.zk}/mesos",
-            f"--work_dir={self.base}/master",
-            "--hostname=127.0.0.2",
-        )
+    def start_master(self, name="master", *more):
+        port = self.master_port if name == "master" else free_port("127.0.0.2")
+        options = [
+            f"--port={port}",
+            f"--zk=zk://{self.zk}/{name.replace('master', 'mesos')}",
+            f"--work_dir={self.base}/{name}",
+            *more,
+        ]
+        fixed = ["--ip=127.0.0.2", "--hostname=127.0.0.2", "--quorum=1"]
+        self.spawn(name, self.base / "mesos/usr/sbin/mesos-master", *fixed, *options)
+        return f"http://127.0.0.2:{port}"
 
     def start_agent(self):
         libexec = self.base / "mesos/usr/libexec/mesos"

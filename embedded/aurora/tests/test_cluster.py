@@ -120,6 +120,31 @@ def test_scheduler_that_cannot_register_exits_and_is_never_advertised(cluster):
     assert "Framework has not been registered within the tolerated delay." in (cluster.base / "lonely.log").read_text()
 
 
+def test_framework_credentials(cluster):
+    credentials = cluster.base / "credentials.json"
+    credentials.write_text(json.dumps({"credentials": [{"principal": "aurora", "secret": "s3cret"}]}))
+    more = ("--authenticate_http_frameworks", "--http_framework_authenticators=basic", f"--credentials={credentials}")
+    master = cluster.start_master("master-strict", *more)
+    properties = cluster.base / "framework.properties"
+    properties.write_text("# for Mesos\naurora_authentication_principal=aurora\naurora_authentication_secret=s3cret\n")
+    changed = {
+        "mesos_master_address": master.removeprefix("http://"),
+        "serverset_path": "/strict",
+        "native_log_zk_group_path": "/strict-log",
+    }
+    until("the strict master leads", lambda: get(f"{master}/health")[0] == 200)
+    cluster.start_scheduler("stranger", "127.0.0.12", **changed, max_registration_delay="2secs")
+    assert cluster.processes.pop("stranger").wait(20) == 1
+    assert "answers 401 to SUBSCRIBE" in (cluster.base / "stranger.log").read_text()
+    changed.update(framework_authentication_file=properties, framework_announce_principal="true")
+    url = cluster.start_scheduler("known", "127.0.0.12", **changed)
+    until("the known one leads", lambda: get(f"{url}/leaderhealth")[0] == 200)
+    assert json.loads(get(f"{master}/state")[1])["frameworks"][0]["principal"] == "aurora"
+    assert get(f"{url}/quitquitquit", b"")[0] == 200
+    assert cluster.processes.pop("known").wait(20) == 0
+    cluster.stop("master-strict", signal.SIGKILL)
+
+
 # --- one scheduler ---------------------------------------------------------------------------------------------------
 
 
