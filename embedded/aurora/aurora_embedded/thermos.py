@@ -161,6 +161,5 @@ class Task:
 
     def rotate_logs(self, size, backups, pause=10):
         script = pkgutil.get_data(__package__, "rotate.sh").decode()
-        while self.state == RUNNING:
-            time.sleep(pause)
+        while time.sleep(pause) or self.state == RUNNING:
             self._spawn("/bin/sh", "-c", script, "rotate", str(size), str(backups)).wait()

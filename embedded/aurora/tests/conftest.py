@@ -5,11 +5,11 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -97,9 +97,6 @@ class Cluster:
         self.zk = f"127.0.0.1:{free_port()}"
         self.master_port, self.agent_port = free_port("127.0.0.2"), free_port("127.0.0.3")
         self.environment = {**os.environ, "AURORA_CONFIG_ROOT": str(base), "HOME": str(base)}
-        base.chmod(0o755)
-        for parent in base.parents[:2]:
-            parent.chmod(0o755)  # tasks run as another user and must reach their sandbox
 
     def spawn(self, name, *command, **environment):
         with open(self.base / f"{name}.log", "ab") as log:
@@ -247,16 +244,24 @@ class Cluster:
                     os.kill(int(entry.parent.name), signal.SIGKILL)
 
 
+@pytest.fixture
+def open_path():
+    """A directory that other users reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="aurora-embedded-") as name:
+        os.chmod(name, 0o755)  # noqa: S103
+        yield Path(name)
+
+
 @pytest.fixture(scope="session")
-def cluster(installed, tmp_path_factory):
-    base = tmp_path_factory.mktemp("cluster")
-    found = Cluster(base, installed)
-    try:
-        found.start_zookeeper()
-        found.start_master()
-        found.start_agent()
-        found.write_clusters()
-        yield found
-    finally:
-        found.close()
-        shutil.rmtree(base, ignore_errors=True)
+def cluster(installed):
+    with tempfile.TemporaryDirectory(prefix="aurora-embedded-", ignore_cleanup_errors=True) as name:
+        os.chmod(name, 0o755)  # noqa: S103 - tasks run as another user
+        found = Cluster(Path(name), installed)
+        try:
+            found.start_zookeeper()
+            found.start_master()
+            found.start_agent()
+            found.write_clusters()
+            yield found
+        finally:
+            found.close()

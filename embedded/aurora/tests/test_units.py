@@ -266,10 +266,8 @@ def test_revocable_resources_are_left_alone():
 
 
 @pytest.fixture
-def run_task(tmp_path):
-    """Run processes as root would: in a directory that another user can reach, as that user."""
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+def run_task(open_path):
+    """Run processes, as root runs them as another user."""
 
     def run(*processes, kill_after=None, **task):
         defaults = {"max_failures": 1, "min_duration": 0, "daemon": False, "ephemeral": False, "final": False}
@@ -281,11 +279,11 @@ def run_task(tmp_path):
             **task,
         }
         values = {"thermos.task_id": "t", "mesos.hostname": "h", "mesos.instance": 3, "thermos.ports[http]": 31000}
-        made = thermos.Task(spec, values, tmp_path, "www-data" if os.geteuid() == 0 else Path.home().owner())
+        made = thermos.Task(spec, values, open_path, "www-data" if os.geteuid() == 0 else Path.home().owner())
         made.prepare()
         if kill_after:
             threading.Timer(kill_after, made.kill).start()
-        return made.run(), made, tmp_path / "sandbox"
+        return made.run(), made, open_path / "sandbox"
 
     return run
 
@@ -343,8 +341,8 @@ def test_daemon_is_run_again_and_ephemeral_is_not_waited_for(run_task):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs a task as somebody else")
-def test_log_behind_a_planted_link_is_opened_as_the_user(run_task, tmp_path):
-    secret = tmp_path / "secret"
+def test_log_behind_a_planted_link_is_opened_as_the_user(run_task, open_path):
+    secret = open_path / "secret"
     secret.write_text("unchanged")
     secret.chmod(0o600)
     state, _task, _sandbox = run_task(
