@@ -247,7 +247,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 if isinstance(data["machines"], list) and isinstance(data["forwards"], list):
                     self.display.vv(f"{path}: {len(data['machines'])} machines from the cache")
                     return data
-            except (KeyError, TypeError):
+            except (KeyError, TypeError, AnsibleError):
+                # Not there, or not ours, or a broken file, which the cache has warned about and removed.
                 pass
         data = self._ask()
         self._cache[key] = data

@@ -64,7 +64,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         if "Date" in headers:  # instead of the one send_response has put there
             self._headers_buffer = [line for line in self._headers_buffer if not line.startswith(b"Date:")]
-        for name, value in {"Content-Length": str(len(body.encode())), **headers}.items():
+        for name, value in {"Content-Length": str(len(body.encode())), "Connection": "close", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body.encode()[:cut])

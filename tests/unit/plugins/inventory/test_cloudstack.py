@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible._internal._datatag._tags import TrustedAsTemplate
+from ansible.errors import AnsibleOptionsError, AnsibleParserError
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible_collections.aurora.cluster.plugins.inventory.cloudstack import InventoryModule
+from ansible_collections.aurora.cluster.plugins.module_utils import _cloudstack
+
+
+def test_only_files_of_its_name_are_its_own(tmp_path):
+    for name, own in {
+        "cloudstack.yml": True,
+        "cloudstack.yaml": True,
+        "blue.cloudstack.yml": True,
+        "blue.cloudstack.yaml": True,
+        "mycloudstack.yml": False,
+        "cloudstack.yml.bak": False,
+        "hosts.yml": False,
+    }.items():
+        (tmp_path / name).write_text("plugin: aurora.cluster.cloudstack\n")
+        assert InventoryModule().verify_file(str(tmp_path / name)) is own, name
+    assert not InventoryModule().verify_file(str(tmp_path / "missing.cloudstack.yml"))
+
+
+def test_a_tagged_cloud_is_a_cluster(double, read):
+    double.add_machine("zk1", tags={"aurora_role": "zookeeper"})
+    double.add_machine("m1", tags={"aurora_role": "mesos-master, aurora_scheduler"})
+    double.add_machine("other", tags={"owner": "somebody"})
+    seen = read()
+    assert seen.groups == {
+        "cloudstack": ["m1", "other", "zk1"],
+        "aurora_cluster": ["m1", "zk1"],
+        "zookeeper": ["zk1"],
+        "mesos_master": ["m1"],
+        "aurora_scheduler": ["m1"],
+    }
+    assert seen.warnings == []
+
+
+def test_a_machine_called_like_its_group_keeps_its_variables(double, read):
+    double.add_machine("zookeeper", address="10.200.0.9", tags={"aurora_role": "zookeeper"})
+    seen = read("compose: {role: \"'quorum'\"}\ngroups: {zookeeper: true, big: cloudstack_memory_mb > 1}")
+    assert seen.vars("zookeeper")["ansible_host"] == "10.200.0.9"
+    assert seen.vars("zookeeper")["role"] == "quorum"
+    assert seen.groups["zookeeper"] == seen.groups["big"] == ["zookeeper"]
+    assert "ansible_host" not in seen.inventory.groups["zookeeper"].vars
+
+
+def test_group_tag_and_prefix_can_have_other_names(double, read):
+    double.add_machine("zk1", tags={"rolle": "zookeeper"})
+    seen = read(group="wolke", cluster_group="verbund", role_tag="rolle", hostvars_prefix="cs_")
+    assert seen.groups == {"wolke": ["zk1"], "verbund": ["zk1"], "zookeeper": ["zk1"]}
+    assert seen.vars("zk1")["cs_zone"] == "basic"
+
+
+def test_a_tag_cannot_take_groups_that_are_not_its_own(double, read):
+    double.add_machine("x", tags={"aurora_role": "all,ungrouped,cloudstack,9lives,zookeeper"})
+    double.add_machine("y", tags={"aurora_role": "aurora_cluster"})
+    seen = read()
+    assert seen.groups == {"cloudstack": ["x", "y"], "aurora_cluster": ["x", "y"], "zookeeper": ["x"]}
+    [warning] = seen.warnings
+    for word in ("'all'", "'ungrouped'", "'cloudstack'", "'9lives'", "machine 'x'"):
+        assert word in warning
+
+
+def fill(double):
+    """A machine for each thing that can be filtered by."""
+    double.add_machine("basic", tags={"cluster": "blue"})
+    double.add_machine("advanced", zone="advanced", tags={"cluster": "green", "tier": "1"})
+    double.add_machine("stopped", state="Stopped")
+    double.add_machine("in-blue", project="blue", tags={"cluster": "blue", "tier": "2"})
+    double.add_machine("in-green", project="green")
+    double.add_machine("bobs", account="bob")
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, "advanced basic in-blue in-green"),
+        ({"projects": ["none"]}, "advanced basic"),
+        ({"projects": ["blue"]}, "in-blue"),
+        ({"projects": ["blue", "green"]}, "in-blue in-green"),
+        ({"projects": ["none", "green"]}, "advanced basic in-green"),
+        ({"zones": ["basic"]}, "basic in-blue in-green"),
+        ({"zones": ["advanced-sg", "advanced"]}, "advanced"),
+        ({"states": ["stopped"]}, "stopped"),
+        ({"states": ["running", "stopped"], "projects": ["none"]}, "advanced basic stopped"),
+        ({"states": []}, "advanced basic in-blue in-green stopped"),
+        ({"account": "alice"}, "advanced basic"),
+        ({"account": "nobody"}, ""),
+        ({"domain": "ROOT"}, "advanced basic in-blue in-green"),
+        ({"tags": {"cluster": "blue"}}, "basic in-blue"),
+        ({"tags": {"cluster": "blue", "tier": "2"}}, "in-blue"),
+        ({"tags": {"tier": 1}}, "advanced"),
+        ({"tags": {"cluster": ["blue", "green"], "tier": ["1", "2", "3"]}}, "advanced in-blue"),
+        ({"include": "zonename == 'advanced'"}, "advanced"),
+        ({"include": "project", "exclude": "tags[?key=='tier']"}, "in-green"),
+        ({"exclude": "starts_with(name, 'in-')"}, "advanced basic"),
+    ],
+    ids=str,
+)
+def test_filters(double, read, options, names):
+    fill(double)
+    assert read(**options).names == names.split()
+
+
+def test_an_administrator_sees_all_accounts(double, read, monkeypatch):
+    fill(double)
+    for name, value in double.environment("admin").items():
+        monkeypatch.setenv(name, value)
+    assert set(read().names) == {"advanced", "basic", "bobs", "in-blue", "in-green"}
+    assert read(account="bob").names == ["bobs"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"zones": ["advancd"]}, ["listZones", "no zone 'advancd'", "Near matches: advanced, advanced-sg"]),
+        ({"projects": ["blu"]}, ["no project 'blu'", "Near matches: blue"]),
+        ({"domain": "Elsewhere"}, ["no domain 'Elsewhere'", "There are: ROOT"]),
+        ({"account": "alice", "projects": ["blue"]}, ["`account` and `projects` exclude each other"]),
+        ({"tags": {"a": None}}, ["`tags` has no value for 'a'"]),
+        ({"include": "zonename = 'x'"}, ["`include` is no JMESPath expression"]),
+        ({"exclude": "nosuch(name)", "strict": True}, ["`exclude`", "nosuch"]),
+        ({"hostnames": ["label"]}, ["`hostnames` cannot use 'label'", "tag:KEY"]),
+        ({"hostnames": []}, ["`hostnames` is empty"]),
+        ({"ansible_host": ["network"]}, ["`ansible_host` cannot use 'network'", "network:NETWORK"]),
+        ({"ansible_host": ["default:x"]}, ["`ansible_host` cannot use 'default:x'"]),
+        ({"cluster_address": ["port_forward:ssh"]}, ["`cluster_address` cannot use 'port_forward:ssh'"]),
+        ({"hostvars_prefix": ""}, ["`hostvars_prefix` is ''"]),
+        ({"hostvars_prefix": "my-"}, ["`hostvars_prefix` is 'my-'"]),
+        ({"group": "all"}, ["`group` is 'all'"]),
+        ({"cluster_group": "a b"}, ["`cluster_group` is 'a b'"]),
+        ({"key": "alice-key", "secret": "wrong-secret"}, ["(401)", "Check the key (from option `key`)"]),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_the_file_is_one_clear_error(double, read, options, words):
+    double.add_machine("x")
+    with pytest.raises(AnsibleParserError) as caught:
+        read(**options)
+    for word in words:
+        assert word in str(caught.value)
+    assert "secret" not in str(caught.value).replace("its secret", "")
+
+
+def test_a_state_that_does_not_exist_is_refused(double, read):
+    with pytest.raises(AnsibleOptionsError, match=r"Invalid value \['runing'\] for config 'states'"):
+        read(states=["runing"])
+
+
+def test_a_file_without_credentials_says_where_they_could_be(read, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("ENDPOINT", "KEY", "SECRET"):
+        monkeypatch.delenv(f"CLOUDSTACK_{name}", raising=False)
+    with pytest.raises(AnsibleParserError, match=r"cloudstack\.yml: The CloudStack connection lacks endpoint and key"):
+        read()
+
+
+def test_a_retired_endpoint_and_a_proxy_are_told_apart(double, read):
+    double.server.answers = "retired"
+    with pytest.raises(AnsibleParserError, match=r"This API is deprecated.*\(403\)\. .*Exoscale closed"):
+        read()
+    double.server.intercept = None
+    double.server.answers = "cloudstack"
+    double.server.intercept = lambda command, params: (200, "text/html", "<title>Captive portal</title>")
+    with pytest.raises(AnsibleParserError, match="saying 'Captive portal'"):
+        read()
+
+
+# Names
+
+
+def test_names_follow_the_preferences_and_fall_back_to_the_id(double, read):
+    double.add_machine("a", displayname="Frontend", tags={"fqdn": "a.example.org"})
+    double.add_machine("b", displayname="two words")
+    odd = double.add_machine("localhost", displayname="all")
+    seen = read(hostnames=["tag:fqdn", "displayname", "name"])
+    assert seen.names == sorted(["a.example.org", "b", odd["id"]])
+
+
+def test_two_machines_of_one_name_are_both_there(double, read):
+    rows = [double.add_machine("web", zone="basic"), double.add_machine("web", zone="advanced")]
+    seen = read()
+    assert seen.names == sorted(f"web-{row['id'][:8]}" for row in rows)
+    assert seen.warnings == ["Several machines are called web. They are listed with their ids behind the name."]
+
+
+def test_two_machines_of_one_name_are_refused_if_asked(double, read):
+    for zone in ("basic", "advanced"):
+        double.add_machine("web", zone=zone)
+    with pytest.raises(AnsibleParserError, match=r"several machines are called web\. .*hostnames.*duplicate_names"):
+        read(duplicate_names="refuse")
+
+
+# Addresses
+
+
+def test_addresses_follow_the_preferences(double, read):
+    storage = double.cloud.by_name("network", "storage")
+    row = double.add_machine("m", zone="advanced", address="10.201.0.5")
+    row["nic"][0]["ip6address"] = "2001:DB8::5"
+    second = {"networkid": storage["id"], "networkname": "storage", "ipaddress": "10.202.0.5", "isdefault": False}
+    row["nic"].insert(0, second)
+    forwards = {
+        "ipaddress": "192.0.2.1",
+        "virtualmachineid": row["id"],
+        "protocol": "tcp",
+        "state": "Active",
+        "privateport": "20",
+        "privateendport": "25",
+        "publicport": "2220",
+        "publicendport": "2225",
+        "account": "alice",
+    }
+    double.cloud.add("portforwardingrule", forwards)
+    double.server.alter = lambda command, answer: (
+        {"listportforwardingrulesresponse": {"count": 1, "portforwardingrule": [forwards]}}
+        if command == "listPortForwardingRules"
+        else answer
+    )
+
+    def found(*preferences):
+        seen = read(ansible_host=list(preferences), cluster_address=["network:storage", "default"]).vars("m")
+        assert seen["cluster_address"] == "10.202.0.5"
+        return seen["ansible_host"], seen.get("ansible_port")
+
+    assert found("default") == ("10.201.0.5", None)
+    assert found("public", "network:storage") == ("10.202.0.5", None)
+    assert found(f"network:{storage['id']}") == ("10.202.0.5", None)
+    assert found("ipv6") == ("2001:db8::5", None)
+    assert found("port_forward") == ("192.0.2.1", 2222)
+    assert found("port_forward:8080", "default") == ("10.201.0.5", None)
+    row["publicip"] = "192.0.2.77"
+    assert found("public", "default") == ("192.0.2.77", None)
+
+
+def test_rules_are_listed_only_if_they_are_wanted(double, read):
+    double.add_machine("m")
+    read()
+    assert double.cloud.calls["listPortForwardingRules"] == 0
+    assert double.cloud.calls["listVirtualMachines"] == 2
+
+
+def test_a_machine_without_address_stays_and_costs_one_warning(double, read):
+    double.add_machine("wire", zone="advanced", network="wire")
+    double.add_machine("fine")
+    seen = read()
+    assert seen.names == ["fine", "wire"]
+    assert "ansible_host" not in seen.vars("wire")
+    [warning] = seen.warnings
+    assert "machine 'wire'" in warning
+    assert "no address for ansible_host and cluster_address" in warning
+
+
+# Text stays text
+
+
+def test_values_are_never_templated(double, read):
+    """Neither while the inventory is made nor when a play uses them."""
+    hostile = "{{ lookup('pipe', 'echo pwned') }}"
+    double.add_machine("m", displayname=hostile, tags={"note": hostile, "aurora_role": hostile})
+    seen = read(
+        "compose: {copy: cloudstack_displayname, joined: \"'x ' ~ cloudstack_tags.note\"}\n"
+        "keyed_groups: [{key: cloudstack_displayname, prefix: n}]"
+    )
+    variables = seen.vars("m")
+    assert variables["cloudstack_displayname"] == variables["copy"] == hostile
+    assert variables["joined"] == f"x {hostile}"
+    templar = Templar(loader=DataLoader(), variables=variables)
+    for name in ("cloudstack_displayname", "copy", "joined"):
+        use = TrustedAsTemplate().tag("{{ %s }}" % name)
+        assert "lookup(" in templar.template(use)
+    assert not TrustedAsTemplate.is_tagged_on(variables["cloudstack_displayname"])
+
+
+def test_the_same_is_true_of_the_cache(double, read, tmp_path):
+    double.add_machine("m", displayname="{{ 1 + 1 }}")
+    for _time in range(2):
+        seen = read(cache=True, **cached(tmp_path))
+        assert seen.vars("m")["cloudstack_displayname"] == "{{ 1 + 1 }}"
+        assert not TrustedAsTemplate.is_tagged_on(seen.vars("m")["cloudstack_displayname"])
+
+
+def test_what_an_option_fetches_by_a_lookup_is_used(double, read, monkeypatch):
+    double.add_machine("m")
+    monkeypatch.delenv("CLOUDSTACK_SECRET")
+    monkeypatch.setenv("ELSEWHERE", "alice-secret")
+    assert read(secret="{{ lookup('ansible.builtin.env', 'ELSEWHERE') }}").names == ["m"]
+
+
+# compose, groups, keyed_groups
+
+
+def test_groups_see_what_compose_made(double, read):
+    double.add_machine("m", offering="Large")
+    seen = read(
+        compose={"gib": "cloudstack_memory_mb // 1024"},
+        groups={"big": "gib >= 8", "small": "gib < 8"},
+        keyed_groups=[{"key": "cloudstack_zone", "prefix": "zone"}, {"key": "cloudstack_tags", "prefix": "tag"}],
+    )
+    assert seen.vars("m")["gib"] == 8
+    assert seen.groups == {"cloudstack": ["m"], "aurora_cluster": [], "big": ["m"], "zone_basic": ["m"]}
+
+
+def test_an_expression_that_always_fails_is_told_once(double, read):
+    for name in ("a", "b"):
+        double.add_machine(name)
+    seen = read(compose={"x": "nosuch.thing"}, groups={"y": "cloudstack_memory_mb"})
+    assert len(seen.warnings) == 2
+    assert "`compose` 'x' fails for 2 machines, a for one" in seen.warnings[0]
+    assert "`groups` 'y' fails for 2 machines" in seen.warnings[1]
+
+
+def test_an_expression_that_fails_now_and_then_is_not(double, read):
+    double.add_machine("a", tags={"tier": "1"})
+    double.add_machine("b")
+    seen = read(compose={"tier": "cloudstack_tags.tier"})
+    assert seen.vars("a")["tier"] == "1"
+    assert seen.warnings == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compose": {"x": "nosuch"}},
+        {"groups": {"x": "nosuch"}},
+        {"groups": {"x": "cloudstack_memory_mb"}},
+        {"keyed_groups": [{"key": "nosuch"}]},
+        {"include": "starts_with(nosuch, 'x')"},
+    ],
+    ids=str,
+)
+def test_strict_makes_any_failure_an_error(double, read, options):
+    double.add_machine("m")
+    with pytest.raises(AnsibleParserError, match=r"`\w+` .*machine m"):
+        read(strict=True, **options)
+
+
+def test_a_number_as_a_group_says_what_to_do(double, read):
+    double.add_machine("m")
+    with pytest.raises(AnsibleParserError, match=r"`keyed_groups` and machine m: .* A number has to pass through"):
+        read(keyed_groups=[{"key": "cloudstack_cpus"}])
+
+
+def test_a_filter_that_fails_on_a_machine_is_not_true_for_it(double, read):
+    double.add_machine("a", group="web")
+    double.add_machine("b")
+    included = read(include="starts_with(group, 'w')")
+    assert included.names == ["a"]
+    assert "`include` \"starts_with(group, 'w')\" fails for 1 machines, b for one" in included.warnings[0]
+    assert read(exclude="starts_with(group, 'w')").names == ["b"]
+
+
+# The cache
+
+
+def cached(tmp_path, **options):
+    return {
+        "text": f"cache: true\ncache_plugin: ansible.builtin.jsonfile\ncache_connection: {tmp_path}/cache",
+        **options,
+    }
+
+
+def calls(double):
+    return double.cloud.calls["listVirtualMachines"]
+
+
+def test_the_cache_spares_the_cloud_until_it_is_flushed(double, read, tmp_path):
+    double.add_machine("a")
+    first = read(**cached(tmp_path))
+    asked = calls(double)
+    double.cloud.rows["machine"].clear()
+    again = read(**cached(tmp_path))
+    assert again.names == first.names == ["a"]
+    assert again.vars("a") == first.vars("a")
+    assert calls(double) == asked
+    double.add_machine("b")
+    # This is how --flush-cache arrives.
+    assert read(cache=False, **cached(tmp_path)).names == ["b"]
+    assert read(**cached(tmp_path)).names == ["b"]
+    assert calls(double) == asked + 2
+
+
+def test_another_account_or_question_has_another_entry(double, read, tmp_path, monkeypatch):
+    double.add_machine("hers")
+    double.add_machine("his", account="bob", zone="advanced")
+    assert read(**cached(tmp_path)).names == ["hers"]
+    for name, value in double.environment("bob").items():
+        monkeypatch.setenv(name, value)
+    assert read(**cached(tmp_path)).names == ["his"]
+    assert read(**cached(tmp_path, zones=["basic"])).names == []
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+
+
+def test_another_endpoint_has_another_entry(double, read, tmp_path, monkeypatch):
+    monkeypatch.setattr(_cloudstack, "READ_RETRIES", 0)
+    double.add_machine("m")
+    read(**cached(tmp_path))
+    with pytest.raises(AnsibleParserError, match="no connection"):
+        read(**cached(tmp_path, endpoint="http://127.0.0.1:9/client/api", timeout=1))
+
+
+def test_a_cache_that_holds_something_else_is_not_believed(double, read, tmp_path):
+    double.add_machine("m")
+    read(**cached(tmp_path))
+    for broken in ("[]", '{"machines": 5}', "not json"):
+        [file] = (tmp_path / "cache").iterdir()
+        file.write_text(broken)
+        assert read(**cached(tmp_path)).names == ["m"]
+
+
+def test_no_secret_reaches_the_cache(double, read, tmp_path):
+    double.add_machine("m", password="machine-password", userdata="dXNlcmRhdGE=")
+    read(**cached(tmp_path))
+    [file] = (tmp_path / "cache").iterdir()
+    text = file.read_text() + file.name
+    assert "m" in read(**cached(tmp_path)).names
+    assert double.machine("m")["id"] in text
+    for secret in ("machine-password", "dXNlcmRhdGE=", "alice-key", "alice-secret"):
+        assert secret not in text
+
+
+def test_the_cache_needs_no_cloud(double, read, tmp_path):
+    double.add_machine("m")
+    read(**cached(tmp_path))
+    double.server.answers = "retired"
+    assert read(**cached(tmp_path)).names == ["m"]
+
+
+# Odd answers of the server
+
+
+def test_a_server_with_small_pages_throttling_and_a_moving_list(double, read):
+    for number in range(25):
+        double.add_machine(f"m{number:02}")
+    double.server.page_size = 4
+    assert len(read().names) == 25
+
+
+def test_an_old_server_that_does_not_know_the_details(double, read):
+    double.add_machine("m")
+    text = json.dumps(
+        {"listvirtualmachinesresponse": {"errorcode": 431, "errortext": "The details parameter contains a bad value"}}
+    )
+    double.server.intercept = lambda command, params: (
+        (431, "application/json", text) if "affgrp" in params.get("details", "") else None
+    )
+    assert read().names == ["m"]
+
+
+def test_a_cloud_without_projects_says_how_to_do_without(double, read):
+    double.add_machine("m")
+    text = json.dumps({"listvirtualmachinesresponse": {"errorcode": 431, "errortext": "Invalid projectid -1"}})
+    double.server.intercept = lambda command, params: (431, "application/json", text) if "projectid" in params else None
+    with pytest.raises(AnsibleParserError, match=r"Invalid projectid -1.*`projects: \[none\]`"):
+        read()
+    assert read(projects=["none"]).names == ["m"]
