@@ -43,7 +43,9 @@ def reference(role: Path) -> str:
             seen.add(name)
             default = defaults.get(name)
             shown = "required" if option.get("required") else "composed" if "{{" in str(default) else cell(default)
-            choices = f" One of {', '.join(f'`{choice}`' for choice in option['choices'])}." if "choices" in option else ""
+            choices = (
+                f" One of {', '.join(f'`{choice}`' for choice in option['choices'])}." if "choices" in option else ""
+            )
             keys = f" Keys: {', '.join(f'`{key}`' for key in option['options'])}." if "options" in option else ""
             lines.append(f"| `{name}` | {option['type']} | {shown} | {plain(option['description'])}{choices}{keys} |")
     return "\n".join(lines)
