@@ -229,10 +229,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         )
         check(self._query)
         self._failures = {}
-        # The file is the user's own, and a lookup of the secret in it is welcome.
-        self._connection = {option: self.get_option(option) for option in ARGUMENT_SPEC}
-        for option, value in self._connection.items():
-            self._connection[option] = self.templar.template(value) if isinstance(value, str) else value
+        self._connection = {}
+        for option in ARGUMENT_SPEC:
+            value, origin = self.get_option_and_origin(option)
+            # What came from the environment is found there once more, and complaints about it then name the variable.
+            if not str(origin).startswith("env:"):
+                # The file is the user's own, and a lookup of the secret in it is welcome.
+                self._connection[option] = self.templar.template(value) if isinstance(value, str) else value
 
     def _data(self, path, cache):
         """The rows, from the cache or the cloud. Another cloud, account or question is another entry of the cache."""
