@@ -169,8 +169,8 @@ class Cloud:
         return job_id
 
     def _run_job(self, job_id: str, command: str, name: str | None, finish: Callable, failed: Callable) -> None:
-        time.sleep(self.duration(command, name))
         try:
+            time.sleep(self.duration(command, name))
             with self.lock:
                 error = self.strike(command, name, "job")
             if error:

@@ -121,6 +121,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet, which the other side acknowledges at once
     server: Server
 
     def do_GET(self) -> None:
