@@ -81,7 +81,7 @@ class Api(web.Handler):
         elif head in ("quitquitquit", "abortabortabort"):
             self.send(200 if method == "POST" else 405, "" if method == "POST" else "POST only\n")
             if method == "POST":
-                program.stop(abort=head == "abortabortabort")
+                program.stop(at_once=head == "abortabortabort")
         elif head not in LEADER_ONLY:
             self.send(404, f"The embedded scheduler has no /{head}\n")
         elif program.state != "ACTIVE":

@@ -28,21 +28,23 @@ class Program:
     def leader(self):
         return store.leader(self.zk, self.flags.serverset_path) if self.zk and self.zk.connected else None
 
-    def stop(self, abort=False):
-        if abort:
+    def stop(self, at_once=False):
+        if at_once:
             os._exit(1)
         threading.Timer(3, lambda: os._exit(self.exit_code)).start()  # the main thread may be stuck in ZooKeeper
         self.stopping.set()
         if self.latch:
             self.latch.lock.cancel()
 
-    def die(self, reason):
+    def die(self, reason, at_once=False):
         """Something that only another scheduler or a fresh start can heal: leave, and let the supervisor restart us."""
-        if self.stopping.is_set():
-            return
-        log.error("exiting: %s", reason)
-        self.state, self.exit_code = "DEAD", 1
-        self.stop()
+        if not self.stopping.is_set():
+            log.error("exiting: %s", reason)
+            self.state, self.exit_code = "DEAD", 1
+            self.stop(at_once)
+
+    def lose(self, reason):
+        self.die(f"Lost leadership: {reason}", at_once=True)
 
     def run(self):
         options = self.flags
@@ -52,7 +54,7 @@ class Program:
         access = (options.zk_chroot_path, options.zk_digest_credentials, options.zk_session_timeout)
         self.zk = store.connect(options.zk_endpoints, *access)
         self.state = "STORAGE_PREPARED"
-        self.latch = store.Leadership(self.zk, options.serverset_path, lambda why: self.die(f"Lost leadership: {why}"))
+        self.latch = store.Leadership(self.zk, options.serverset_path, self.lose)
         if not self.stopping.is_set() and self.latch.wait():
             self.lead()
 

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Run by /bin/sh in a sandbox, as the task's user: rotate SIZE BACKUPS. Copies and truncates, since the writers stay.
 for log in .logs/*/*/stdout .logs/*/*/stderr; do
     if [ -f "$log" ] && [ "$(stat -c %s "$log")" -gt "$1" ]; then

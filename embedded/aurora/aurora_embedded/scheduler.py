@@ -118,11 +118,9 @@ class Scheduler:
             self.place(event["offers"]["offers"])
         elif kind == "UPDATE":
             self.update(event["update"]["status"])
-        elif kind == "ERROR":
-            self.die(
-                f"Mesos refuses the framework: {event['error']['message']} (if it was removed on purpose, delete the "
-                f"znode {self.store.root}/framework and a new one is registered)"
-            )
+        elif kind == "ERROR":  # another scheduler has taken over, or the framework was removed
+            hint = f"if it was removed on purpose, delete the znode {self.store.root}/framework to register a new one"
+            self.die(f"Mesos refuses the framework: {event['error']['message']} ({hint})", at_once=True)
 
     def call(self, kind, **body):
         """Send a call. One that cannot be sent is made up for by reconciliation after the next subscription."""

@@ -57,12 +57,12 @@ class Leadership:
         zk.add_listener(self._connection)
 
     def _connection(self, state):
-        # While suspended the session expires unseen at the servers: give up before somebody else can lead.
         if self.suspended:
             self.suspended.cancel()
-        if state != KazooState.CONNECTED:
-            wait = self.zk._session_timeout / 1000 if state == KazooState.SUSPENDED else 0
-            self.suspended = threading.Timer(wait, self.lost, [f"the ZooKeeper session is {state}"])
+        if state == KazooState.LOST:  # somebody else may lead; nothing may be written in a session to come
+            self.lost("the ZooKeeper session is lost")
+        elif state == KazooState.SUSPENDED:  # it expires unseen at the servers: give up before somebody else can lead
+            self.suspended = threading.Timer(self.zk._session_timeout / 1000, self.lost, ["ZooKeeper does not answer"])
             self.suspended.daemon = True
             self.suspended.start()
 

@@ -403,6 +403,23 @@ def test_graceful_stop_hands_over_at_once(cluster):
     assert running(cluster) == before
 
 
+def test_frozen_leader_leaves_when_it_wakes(cluster):
+    frozen, before = cluster.processes.pop("third"), running(cluster)
+    fresh = cluster.start_scheduler("fresh", "127.0.0.15")
+    until("the fresh one waits", lambda: variables(fresh)["scheduler_lifecycle_STORAGE_PREPARED"] == 1)
+    frozen.send_signal(signal.SIGSTOP)
+    until("the fresh one leads", lambda: get(f"{fresh}/leaderhealth")[0] == 200)
+    frozen.send_signal(signal.SIGCONT)
+    assert frozen.wait(10) == 1
+    log = (cluster.base / "third.log").read_text()  # whichever tells it first, ZooKeeper or Mesos
+    assert re.search(
+        "exiting: (Lost leadership: the ZooKeeper session is lost|Mesos refuses the framework: Framework failed over)",
+        log,
+    )
+    assert running(cluster) == before
+    assert get(f"{fresh}/leaderhealth")[0] == 200
+
+
 def test_backups_query_and_reconciliation(cluster):
     (cluster.base / "backups/scheduler-backup-2020-01-01-00-00").write_text("{}")
     admin = "usr/bin/aurora-admin"
@@ -454,5 +471,5 @@ def test_lost_zookeeper_ends_the_leader(cluster):
     assert cluster.processes.pop("fourth").wait(20) == 1
     assert "-max_leading_duration" in (cluster.base / "fourth.log").read_text()
     cluster.stop("zookeeper", signal.SIGKILL)
-    assert cluster.processes.pop("third").wait(20) == 1
-    assert "Lost leadership" in (cluster.base / "third.log").read_text()
+    assert cluster.processes.pop("fresh").wait(20) == 1
+    assert "Lost leadership" in (cluster.base / "fresh.log").read_text()
