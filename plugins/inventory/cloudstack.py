@@ -14,6 +14,8 @@ description:
   - Lists every machine the API key can see, and puts each into the groups its tag O(role_tag) names. A cloud whose
     machines are tagged is a cluster at once.
   - The name of the configuration file has to be C(cloudstack.yml) or end in C(.cloudstack.yml). C(.yaml) will do as well.
+  - The connection options and O(tags) may be templates. They know the variables in C(group_vars/all) beside the file, so that
+    key and secret need to stand in one place only.
   - A machine that is odd in some way costs a warning and never the other machines. Values from the cloud are text and
     nothing else, whatever they look like. They are never treated as templates.
 extends_documentation_fragment:
@@ -143,6 +145,15 @@ tags:
 states: [running, starting, stopping, stopped]
 
 ---
+# cloudstack.yml: what stands in group_vars/all.yml beside it, for the role instances_cloudstack as well
+plugin: aurora.cluster.cloudstack
+endpoint: "{{ instances_cloudstack_endpoint }}"
+key: "{{ instances_cloudstack_key }}"
+secret: "{{ instances_cloudstack_secret }}"
+tags:
+  aurora_cluster: "{{ instances_cloudstack_cluster }}"
+
+---
 # Reached through forwarded ports, talking to each other over the network "backend"
 plugin: aurora.cluster.cloudstack
 ansible_host: [port_forward, public, default]
@@ -171,8 +182,9 @@ cache_timeout: 600
 
 import hashlib
 import json
+import os
 
-from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.errors import AnsibleError, AnsibleParserError, AnsibleTemplateError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack import CloudStackError, from_options
@@ -201,6 +213,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         try:
+            self._know_variables(path)
             self._check()
             data = self._data(path, cache)
             hosts = self._hosts(data)
@@ -210,6 +223,21 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             # No `from`: the message is the whole of it.
             raise AnsibleParserError(f"{path}: {exc}") from None
         self._tell_failures(len(hosts))
+
+    def _know_variables(self, path):
+        """Let templates in the file use the variables that the roles get, key and secret among them."""
+        variables = {}
+        for file in self.loader.find_vars_files(os.path.join(os.path.dirname(path), "group_vars"), "all"):
+            more = self.loader.load_from_file(file, trusted_as_template=True) or {}
+            variables = combine_vars(variables, more)
+        self.templar.available_variables = variables
+
+    def _filled(self, option, value):
+        """The value of an option that may be a template. The file is the user's own, and a lookup in it is welcome."""
+        try:
+            return self.templar.template(value)
+        except AnsibleTemplateError as exc:
+            raise ValueError(f"`{option}` cannot be filled in: {exc}") from None
 
     def _check(self):
         """What is wrong with the file shows before the cloud is asked."""
@@ -223,8 +251,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise ValueError(f"`hostvars_prefix` is {prefix!r}, which variables cannot begin with.")
         self._conditions = {option: condition(option, self.get_option(option)) for option in ("include", "exclude")}
         preferences = self.get_option("ansible_host") + self.get_option("cluster_address")
+        options = {name: self.get_option(name) for name in ("zones", "projects", "domain", "account", "tags", "states")}
+        options["tags"] = self._filled("tags", options["tags"])
         self._query = Query(
-            **{name: self.get_option(name) for name in ("zones", "projects", "domain", "account", "tags", "states")},
+            **options,
             forwards=any(str(one).startswith("port_forward") for one in preferences),
         )
         check(self._query)
@@ -234,8 +264,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             value, origin = self.get_option_and_origin(option)
             # What came from the environment is found there once more, and complaints about it then name the variable.
             if not str(origin).startswith("env:"):
-                # The file is the user's own, and a lookup of the secret in it is welcome.
-                self._connection[option] = self.templar.template(value) if isinstance(value, str) else value
+                self._connection[option] = self._filled(option, value)
 
     def _data(self, path, cache):
         """The rows, from the cache or the cloud. Another cloud, account or question is another entry of the cache."""
