@@ -217,6 +217,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._check()
             data = self._data(path, cache)
             hosts = self._hosts(data)
+            # Plays name these groups also when there is no machine yet.
+            for group in ("group", "cluster_group"):
+                self.inventory.add_group(self.get_option(group))
             for host in hosts:
                 self._add(host)
         except (CloudStackError, ValueError) as exc:
@@ -230,7 +233,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for file in self.loader.find_vars_files(os.path.join(os.path.dirname(path), "group_vars"), "all"):
             more = self.loader.load_from_file(file, trusted_as_template=True) or {}
             variables = combine_vars(variables, more)
-        self.templar.available_variables = variables
+        self.templar.available_variables = combine_vars(variables, self._vars)
 
     def _filled(self, option, value):
         """The value of an option that may be a template. The file is the user's own, and a lookup in it is welcome."""
@@ -343,10 +346,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             return False
 
     def _add(self, host):
-        inventory, top = self.inventory, self.get_option("group")
-        inventory.add_group(top)
-        cluster = inventory.add_group(self.get_option("cluster_group"))
-        inventory.add_host(host.name, top)
+        inventory, cluster = self.inventory, self.get_option("cluster_group")
+        inventory.add_host(host.name, self.get_option("group"))
         # A machine may be called like a group, zookeeper for one, and then inventory.set_variable takes the group.
         entry = inventory.get_host(host.name)
         for name, value in host.variables.items():

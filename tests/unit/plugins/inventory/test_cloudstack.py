@@ -12,6 +12,10 @@ from ansible_collections.aurora.cluster.plugins.inventory.cloudstack import Inve
 from ansible_collections.aurora.cluster.plugins.module_utils import _cloudstack
 
 
+def test_the_groups_are_there_before_there_is_a_machine(double, read):
+    assert read().groups == {"cloudstack": [], "aurora_cluster": []}
+
+
 def test_only_files_of_its_name_are_its_own(tmp_path):
     for name, own in {
         "cloudstack.yml": True,
