@@ -5,6 +5,7 @@ Does nothing when the packages there were built from these very sources."""
 
 import argparse
 import hashlib
+import importlib.util
 import io
 import os
 import shutil
@@ -49,32 +50,27 @@ def stamp():
 
 
 def library(downloads):
-    """name in the archive -> bytes of pystachio, from the download cache or the configured index."""
-    downloads.mkdir(parents=True, exist_ok=True)
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--require-hashes",
-        "-r",
-        str(HERE / "requirements.txt"),
-        "-d",
-        str(downloads),
-    ]
-    pinned = next(
-        line for line in (HERE / "requirements.txt").read_text().splitlines() if not line.startswith("#")
-    ).split()
-    name, digest = pinned[0].replace("==", "-"), pinned[1].rpartition(":")[2]
+    """name in the archive -> bytes of pystachio, from the download cache or the index that pip is configured for."""
+    requirements = HERE / "requirements.txt"
+    release, pin = requirements.read_text().splitlines()[-1].split()
+    name, digest = release.replace("==", "-"), pin.rpartition(":")[2]
     archive = downloads / f"{name}.tar.gz"
     if not archive.exists():
-        subprocess.run(pip, check=True)
+        pip = (
+            [sys.executable, "-m", "pip"]
+            if importlib.util.find_spec("pip")
+            else [shutil.which("pip3") or shutil.which("pip")]
+        )
+        if not pip[0]:
+            sys.exit("pip is missing: install python3-pip")
+        downloads.mkdir(parents=True, exist_ok=True)
+        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+        subprocess.run(
+            [*pip, "download", *options, "--dest", str(downloads), "--requirement", str(requirements)], check=True
+        )
     data = archive.read_bytes()
     if hashlib.sha256(data).hexdigest() != digest:
-        sys.exit(f"{archive}: wrong sha256, not {digest}; remove it and build again")
+        sys.exit(f"{archive}: its sha256 is not {digest}; remove it and build again")
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         wanted = [m for m in tar.getmembers() if m.isfile() and m.name.startswith(f"{name}/pystachio/")]
         return {m.name.partition("/")[2]: tar.extractfile(m).read() for m in wanted}
@@ -107,14 +103,8 @@ def package(name, outdir, files, pystachio):
         documents.mkdir(parents=True)
         shutil.copy(HERE / "README.md", documents)
         shutil.copy(HERE / "debian/copyright", documents)
-        for item in [tree, *tree.rglob("*")]:
-            if not item.is_symlink():
-                runs = (
-                    item.is_dir()
-                    or item.name in ("postinst", "aurora-scheduler-startup")
-                    or item.stat().st_mode & 0o100
-                )
-                item.chmod(0o755 if runs else 0o644)
+        for item in [tree, *(path for path in tree.rglob("*") if not path.is_symlink())]:
+            item.chmod(0o755 if item.is_dir() or item.stat().st_mode & 0o100 else 0o644)
         target = outdir / f"{name}_{VERSION}_all.deb"
         subprocess.run(
             ["dpkg-deb", "--root-owner-group", "--build", str(tree), str(target)],

@@ -35,6 +35,9 @@ def unpack(pattern, target, remedy):
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
     """A directory with the three packages unpacked, freshly built from this tree."""
+    needed = subprocess.run(["/usr/bin/python3", "-c", "import jinja2, kazoo"], capture_output=True, check=False)
+    if needed.returncode or not Path("/usr/share/java/zookeeper.jar").exists():
+        pytest.fail("run apt-get install zookeeper python3-kazoo python3-jinja2", pytrace=False)
     out, root = tmp_path_factory.mktemp("packages"), tmp_path_factory.mktemp("root")
     subprocess.run(["/usr/bin/python3", str(SOURCE / "build.py"), str(out), "--downloads", DOWNLOADS], check=True)
     for package in out.glob("*.deb"):
@@ -92,8 +95,6 @@ class Cluster:
     def __init__(self, base, root):
         self.base, self.root, self.processes = base, root, {}
         unpack("mesos_*.deb", base / "mesos", "embedded/mesos/build.py")
-        if not Path("/usr/share/java/zookeeper.jar").exists():
-            pytest.fail("no ZooKeeper: run apt-get install zookeeper", pytrace=False)
         self.zk = f"127.0.0.1:{free_port()}"
         self.master_port, self.agent_port = free_port("127.0.0.2"), free_port("127.0.0.3")
         self.environment = {**os.environ, "AURORA_CONFIG_ROOT": str(base), "HOME": str(base)}
