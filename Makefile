@@ -50,6 +50,7 @@ molecule: tools packages ## All molecule scenarios, one after another
 
 bench: tools ## Measurements under tests/bench
 	pytest -s tests/bench
+	@for bench in $(filter-out tests/bench/test_%,$(wildcard tests/bench/*.py)); do echo "== $$bench"; python "$$bench"; done
 
 tools: ## What the other targets need: Debian packages, .cache/venv, the collection's link
 	@tools/setup.sh
