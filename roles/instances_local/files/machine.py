@@ -75,6 +75,16 @@ def write(path: pathlib.Path, value: object) -> None:
         print(f"machine: cannot set {path} to {value}: {error.strerror}", file=sys.stderr, flush=True)
 
 
+def make_directory(directory: pathlib.Path) -> None:
+    """Make a cgroup and its parents, which another set's last machine may remove at the same moment."""
+    for _attempt in range(50):
+        try:
+            return directory.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:
+            time.sleep(0.01)
+    return directory.mkdir(parents=True, exist_ok=True)
+
+
 def enter_cgroups(group: str, memory: str, cpus: float, under_systemd: bool) -> None:
     """Move into a cgroup of our own in every tree, and limit it. What systemd already did for the unit stays."""
     mounted = mounted_hierarchies()
@@ -84,7 +94,7 @@ def enter_cgroups(group: str, memory: str, cpus: float, under_systemd: bool) -> 
         if under_systemd and current.get(controller, "/").endswith(".service"):
             continue
         directory = root / group
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         if controller == "" and "memory" not in mounted:
             for parent in [root, *[root / part for part in (BASE, str(pathlib.Path(group).parent))]]:
                 write(parent / "cgroup.subtree_control", "+memory +cpu +pids")
