@@ -14,8 +14,8 @@ description:
   - Lists every machine the API key can see, and puts each into the groups its tag O(role_tag) names. A cloud whose
     machines are tagged is a cluster at once.
   - The name of the configuration file has to be C(cloudstack.yml) or end in C(.cloudstack.yml). C(.yaml) will do as well.
-  - The connection options and O(tags) may be templates. They know the variables in C(group_vars/all) beside the file, so that
-    key and secret need to stand in one place only.
+  - The connection options and O(tags) may be templates. They know extra variables and those in C(group_vars/all)
+    beside the file, so that key and secret need to stand in one place only.
   - A machine that is odd in some way costs a warning and never the other machines. Values from the cloud are text and
     nothing else, whatever they look like. They are never treated as templates.
 extends_documentation_fragment:
