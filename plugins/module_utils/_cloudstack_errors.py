@@ -43,7 +43,7 @@ def scrub(text, secrets):
     for secret in secrets:
         if not secret or len(secret) < 4:
             continue
-        for form in {secret, quote(secret, safe=""), quote(secret, safe="*"), html.escape(secret), secret.lower()}:
+        for form in (secret, quote(secret, safe=""), quote(secret, safe="*"), html.escape(secret), secret.lower()):
             text = text.replace(form, "********")
     text = re.sub(r"(?i)\b(secretkey|password)(=|%3D)[^&\s\"'<>]+", r"\1\2********", text)
     return re.sub(r"(?i)\b(signature|apikey)([\"']?\s*[=:]\s*[\"']?|%3D)[^&\s\"'<>,}]+", r"\1\2********", text)

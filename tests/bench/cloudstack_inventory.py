@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long `ansible-inventory` takes for many machines, beside another plugin and a bare listing.
 

@@ -59,8 +59,8 @@ ROW = {
 }
 
 
-def host(row=ROW, forwards=(), **preferences):
-    return host_from_row(row, forwards, **{**PREFERENCES, **preferences})
+def host(row=None, forwards=(), **preferences):
+    return host_from_row(ROW if row is None else row, forwards, **{**PREFERENCES, **preferences})
 
 
 def changed(**fields):
@@ -170,7 +170,7 @@ def test_a_name_that_would_mean_something_else_is_passed_over(row, expected):
 @pytest.mark.parametrize("row", [None, "text", 5, [], {}, {"name": "a b"}, {"name": "localhost", "id": None}])
 def test_what_no_host_can_be_made_of_says_so(row):
     with pytest.raises(OddMachine, match=r"listing holds|has no usable name"):
-        host(row)
+        host_from_row(row, (), **PREFERENCES)
 
 
 def rule(**fields):
