@@ -8,8 +8,9 @@ export PATH := $(CURDIR)/.cache/venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 PLAY := ansible-playbook
+CLOUD := inventory/cloudstack
 
-.PHONY: help up status ssh down test lint unit embedded-test sanity molecule bench tools packages build
+.PHONY: help up status ssh down cloud-up cloud-down test lint unit embedded-test sanity molecule bench tools packages build
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -29,6 +30,15 @@ ssh: tools ## A shell on one machine: make ssh HOST=devtools
 
 down: tools ## Remove the machines and all else that `make up` made, except the download cache
 	$(PLAY) playbooks/destroy.yml
+
+cloud-up: tools packages ## The same on a CloudStack cloud, as inventory/cloudstack says
+	$(PLAY) -i $(CLOUD) playbooks/provision.yml
+	$(PLAY) -i $(CLOUD) site.yml
+	$(PLAY) -i $(CLOUD) playbooks/hello_world.yml
+	$(PLAY) -i $(CLOUD) playbooks/status.yml
+
+cloud-down: tools ## Destroy the machines in the cloud: make cloud-down CONFIRM=aurora
+	$(PLAY) -i $(CLOUD) playbooks/destroy.yml -e instances_cloudstack_confirm=$(CONFIRM)
 
 test: tools ## All tests, the cheap ones first
 	tools/stages.sh lint unit embedded-test sanity molecule
