@@ -17,10 +17,8 @@ help: ## List these targets
 	@echo "CLUSTER=name after any of them names another set of machines (default: aurora)."
 
 up: tools packages ## From nothing to six machines with a running job
-	$(PLAY) playbooks/preflight.yml playbooks/provision.yml --skip-tags preflight_machines
-	$(PLAY) site.yml
-	$(PLAY) playbooks/hello_world.yml
-	$(PLAY) playbooks/status.yml
+	$(PLAY) playbooks/preflight.yml --skip-tags preflight_machines
+	$(PLAY) playbooks/provision.yml site.yml playbooks/hello_world.yml playbooks/status.yml
 
 status: tools ## Machines, their state and the three interfaces' URLs
 	@$(PLAY) playbooks/status.yml

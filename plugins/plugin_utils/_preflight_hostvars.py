@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ansible.errors import AnsibleError
 from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_inventory import UNRESOLVED, cluster_hosts
 from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_variables import role_of
@@ -13,6 +15,15 @@ ADDRESS_VARIABLES = ("ansible_host", "ansible_port", "cluster_address")
 
 def plain_groups(groups):
     return {str(name): [str(host) for host in members] for name, members in groups.items()}
+
+
+def plain(value):
+    """Return ordinary dictionaries and lists: Ansible's own carry all variables with them, whenever they are copied."""
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
 
 
 def plain_hosts(hostvars, groups, roles):
@@ -27,7 +38,7 @@ def plain_hosts(hostvars, groups, roles):
         for name in variables:
             if name in ADDRESS_VARIABLES or role_of(name, roles):
                 try:
-                    hosts[host][name] = variables[name]
+                    hosts[host][name] = plain(variables[name])
                 except AnsibleError:
                     hosts[host][name] = UNRESOLVED
     return hosts
