@@ -113,6 +113,16 @@ def test_a_wrong_key_is_one_error_without_a_secret(double, source):
     assert "alice-secrez" not in done.stdout + done.stderr
 
 
+def test_the_secret_may_come_with_the_command(double, source, tmp_path):
+    double.add_machine("m")
+    source.write_text(source.read_text() + "secret: '{{ of_the_cloud }}'\n")
+    (tmp_path / "secret.yml").write_text("of_the_cloud: alice-secret\n")
+    arguments = ["-i", source, "--graph", "-e", f"@{tmp_path}/secret.yml"]
+    done = run("ansible-inventory", *arguments, environment=double.environment())
+    assert done.returncode == 0, done.stderr
+    assert "--m\n" in done.stdout
+
+
 def test_the_cache_is_used_and_flushed(double, source, tmp_path):
     source.write_text(
         f"{source.read_text()}cache: true\ncache_plugin: ansible.builtin.jsonfile\ncache_connection: {tmp_path}/cache\n"

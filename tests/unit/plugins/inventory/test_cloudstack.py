@@ -47,12 +47,13 @@ def test_a_tagged_cloud_is_a_cluster(double, read):
 
 
 def test_a_machine_called_like_its_group_keeps_its_variables(double, read):
+    double.add_machine("a", tags={"aurora_role": "zookeeper"})
     double.add_machine("zookeeper", address="10.200.0.9", tags={"aurora_role": "zookeeper"})
     seen = read("compose: {role: \"'quorum'\"}\ngroups: {zookeeper: true, big: cloudstack_memory_mb > 1}")
     assert seen.vars("zookeeper")["ansible_host"] == "10.200.0.9"
     assert seen.vars("zookeeper")["role"] == "quorum"
-    assert seen.groups["zookeeper"] == seen.groups["big"] == ["zookeeper"]
-    assert "ansible_host" not in seen.inventory.groups["zookeeper"].vars
+    assert seen.groups["zookeeper"] == seen.groups["big"] == ["a", "zookeeper"]
+    assert not {"ansible_host", "role"} & seen.inventory.groups["zookeeper"].vars.keys()
 
 
 def test_group_tag_and_prefix_can_have_other_names(double, read):
@@ -250,6 +251,21 @@ def test_rules_are_listed_only_if_they_are_wanted(double, read):
     read()
     assert double.cloud.calls["listPortForwardingRules"] == 0
     assert double.cloud.calls["listVirtualMachines"] == 2
+
+
+def test_what_the_server_can_sort_out_it_is_asked_to(double, read):
+    asked = {}
+    double.server.intercept = lambda command, params: asked.setdefault(command, params) and None
+    double.add_machine("m", tags={"cluster": "blue"})
+    read(zones=["basic"], domain="ROOT", account="alice", tags={"cluster": "blue"}, ansible_host=["port_forward"])
+    zone, domain = double.cloud.by_name("zone", "basic")["id"], double.cloud.by_name("domain", "ROOT")["id"]
+    wanted = {"zoneid": zone, "domainid": domain, "isrecursive": "true", "account": "alice", "state": "Running"}
+    assert wanted.items() <= asked["listVirtualMachines"].items()
+    assert asked["listVirtualMachines"]["tags[0].value"] == "blue"
+    # Rules have neither zone nor state nor the machine's tags.
+    rules = asked["listPortForwardingRules"]
+    assert rules["domainid"] == domain
+    assert not {"zoneid", "state", "tags[0].key"} & rules.keys()
 
 
 def test_a_machine_without_address_stays_and_costs_one_warning(double, read):

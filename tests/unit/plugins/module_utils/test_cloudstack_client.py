@@ -214,6 +214,13 @@ def test_a_change_that_never_left_says_no_such_thing(connect, server):
     assert "may have" not in str(error)
 
 
+def test_the_address_of_a_get_shows_nowhere(connect, server):
+    cloud = connect(pages, method="get")
+    server.shutdown()
+    server.server_close()
+    failure(cloud.list, "listVirtualMachines")
+
+
 def test_a_slow_answer_is_an_error_that_names_the_time(connect):
     cloud = connect(lambda params: (time.sleep(1.5), pages(params))[1], timeout=1)
     message = str(failure(cloud.call, "createSecurityGroup", name="x"))
@@ -385,6 +392,11 @@ def test_a_restarted_server_does_not_end_the_waiting(connect):
     end = job_answer(**ok(virtualmachine={"id": "1"}))
     cloud = connect([job_answer(), *["hang up"] * 20, end])
     assert cloud.wait([Job("deployVirtualMachine", "a"), Job("deployVirtualMachine", "b")], 600) == [{"id": "1"}] * 2
+
+
+def test_a_server_that_is_too_busy_to_tell_has_not_failed_the_job(connect):
+    cloud = connect([error(429, "please retry after 1000000 ms"), job_answer(**ok(success=True))])
+    assert cloud.wait([Job("deployVirtualMachine", "a")], 600) == [{"success": True}]
 
 
 def test_a_server_that_stays_away_ends_the_waiting(connect):

@@ -118,6 +118,11 @@ def test_cards_of_all_kinds(nics, address, warned):
     assert bool(found.warnings) == warned
 
 
+def test_the_default_card_comes_before_the_others_also_for_ipv6():
+    nics = [{"ip6address": "2001:db8::1"}, {"ip6address": "2001:db8::2", "isdefault": True}]
+    assert host(changed(nic=nics), ansible_host=["ipv6"]).variables["ansible_host"] == "2001:db8::2"
+
+
 def test_ids_may_be_numbers():
     variables = host(changed(id=17, zoneid=1, projectid=5)).variables
     assert (variables["cloudstack_id"], variables["cloudstack_zone_id"], variables["cloudstack_project_id"]) == (

@@ -46,7 +46,9 @@ class Server:
 @pytest.mark.parametrize("count", ["total", None, "page"])
 @pytest.mark.parametrize("total", [0, 1, 9, 10, 11, 30, 35])
 def test_all_rows_whatever_the_count_says(count, total):
-    assert Server(range(total), 10, count=count).ids(10) == list(range(total))
+    server = Server(range(total), 10, count=count)
+    assert server.ids(10) == list(range(total))
+    assert len(server.calls) <= total // 10 + 2
 
 
 @pytest.mark.parametrize("count", ["total", None])
@@ -95,6 +97,12 @@ def test_a_row_pushed_over_the_edge_of_a_page_is_found():
 def test_without_a_count_a_shifted_list_shows_by_the_repeated_row():
     server = Server(range(25), 10, count=None, meanwhile={1: lambda rows: rows.insert(0, 99)})
     assert sorted(server.ids(10)) == [*range(25), 99]
+
+
+def test_a_list_shorter_than_its_count_is_read_again():
+    answers = [{"count": 3, "virtualmachine": [{"id": 1}, {"id": 2}]}, {}]
+    answers.append({"count": 3, "virtualmachine": [{"id": 1}, {"id": 2}, {"id": 3}]})
+    assert len(collect(LIST, lambda **page: answers.pop(0), 10, lambda text: None)[0]) == 3
 
 
 def test_a_list_that_never_stands_still_gives_all_that_was_seen():
