@@ -130,6 +130,7 @@ class SecurityGroup:
         rows = cloud.list("listSecurityGroups", securitygroupname=name, **scope)
         self.row = next((row for row in rows if row.get("name") == name), None)
         self.wanted = set()
+        self._adding = []
 
     @property
     def ours(self):
@@ -170,20 +171,17 @@ class SecurityGroup:
                 "createSecurityGroup", name=self.name, description=self.description, **self._scope
             )
 
-    def apply(self, timeout):
-        """Add what is missing before removing what is too much, so that nobody is locked out in between."""
-        rules = self.rules
-        adding = sorted(self.to_add, key=rule_text)
-        self._finish([self._authorize(rule) for rule in adding], timeout)
-        self._finish(
-            [
-                self._cloud.start("revokeSecurityGroupIngress", id=rules[rule])
-                for rule in sorted(self.to_remove, key=rule_text)
-            ],
-            timeout,
-        )
+    def begin(self):
+        """Start adding the rules that are missing. Machines can be deployed meanwhile."""
+        self._adding = [self._authorize(rule) for rule in sorted(self.to_add, key=rule_text)]
 
-    def _finish(self, jobs, timeout):
+    def finish(self, timeout):
+        """Remove the rules that are too many once the new ones are there, so that nobody is locked out in between."""
+        have, unwanted = self.rules, sorted(self.to_remove, key=rule_text)
+        self._wait(self._adding, timeout)
+        self._wait([self._cloud.start("revokeSecurityGroupIngress", id=have[rule]) for rule in unwanted], timeout)
+
+    def _wait(self, jobs, timeout):
         for result in self._cloud.wait(jobs, timeout):
             if isinstance(result, CloudStackError):
                 raise result

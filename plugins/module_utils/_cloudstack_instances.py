@@ -104,7 +104,7 @@ class Run:
         self.note_machines(plan)
         if not self.module.check_mode:
             self.apply_access(machines)
-        self.finish(plan)
+        self.finish(plan, rules=self.group)
 
     def note_access(self):
         if self.keys and self.keys.missing:
@@ -119,7 +119,7 @@ class Run:
         if not self.group:
             return
         self.group.create()
-        self.group.apply(self.params["job_timeout"])
+        self.group.begin()
         for machine in machines:
             for entry in machine["security_groups"]:
                 if entry["name"] == self.group.name:
@@ -138,7 +138,7 @@ class Run:
                 self.note(f"key pair {self.keys.name}", "registered", "absent")
             if self.group and self.group.ours:
                 self.note(f"security group {self.group.name}", sorted(map(rule_text, self.group.rules)), "absent")
-        self.finish(plan, self.remove_access if remove_access else None)
+        self.finish(plan, afterwards=self.remove_access if remove_access else None)
 
     def remove_access(self):
         if self.keys and self.keys.removable:
@@ -173,8 +173,11 @@ class Run:
         self.before.update(before)
         self.after.update(after)
 
-    def finish(self, plan, afterwards=None):
-        """Carry the plan out, unless only asked what would happen, and tell how things are."""
+    def finish(self, plan, rules=None, afterwards=None):
+        """Carry the plan out, unless only asked what would happen, and tell how things are.
+
+        `rules` is a security group whose rules are being added; `afterwards` is called once all machines are as wanted.
+        """
         result = {"changed": bool(self.after), "diff": {"before": self.before, "after": self.after}}
         if self.module.check_mode:
             for outcome, actions in OUTCOMES.items():
@@ -185,14 +188,19 @@ class Run:
             self.cloud, self.scope, self.params["cluster"], self.params["expunge"], self.params["job_timeout"]
         )
         apply.run(plan.steps)
+        if rules:
+            try:
+                rules.finish(self.params["job_timeout"])
+            except CloudStackError as error:
+                apply.failed[f"security group {rules.name}"] = [str(error)]
         for text in apply.warnings:
             self.module.warn(text)
         for outcome in OUTCOMES:
             result[outcome] = sorted(apply.done.get(outcome, []))
         if apply.failed:
             self.module.fail_json(
-                msg=failure_text(apply.failed, len(plan.steps)),
-                failed_machines={name: " ".join(reasons) for name, reasons in apply.failed.items()},
+                msg=failure_text(apply.failed),
+                failed_parts={name: " ".join(reasons) for name, reasons in apply.failed.items()},
                 calls=self.cloud.calls,
                 **result,
             )
@@ -203,6 +211,6 @@ class Run:
         self.module.exit_json(machines=sorted(ours, key=lambda row: row["name"]), calls=self.cloud.calls, **result)
 
 
-def failure_text(failed, total):
-    head = f"{len(failed)} of {total} machines are not as wanted. The others are; run again when the reason is gone."
+def failure_text(failed):
+    head = "Not all is as wanted. What is not named here is; run again when the reason is gone."
     return "\n".join([head] + [f"- {name}: {' '.join(reasons)}" for name, reasons in sorted(failed.items())])

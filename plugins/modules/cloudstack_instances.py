@@ -246,9 +246,9 @@ destroyed:
   returned: success, and after a failed change
   type: list
   elements: str
-failed_machines:
-  description: Why machines are not as wanted, by name.
-  returned: when machines failed
+failed_parts:
+  description: Why machines, or the security group, are not as wanted, by name.
+  returned: when something failed
   type: dict
 calls:
   description: How many requests the cloud got.

@@ -169,7 +169,7 @@ def test_a_failed_deployment_leaves_the_others_and_the_second_run_finishes(run, 
     first = run(**wish("a", "b", "c"))
     assert first["failed"]
     assert "b: " in first["msg"]
-    assert "No suitable host" in first["failed_machines"]["b"]
+    assert "No suitable host" in first["failed_parts"]["b"]
     assert first["deployed"] == ["a", "c"]
     assert [double.machine(name)["state"] for name in "abc"] == ["Running", "Error", "Running"]
     kept = double.machine("a")["id"]
@@ -180,10 +180,21 @@ def test_a_failed_deployment_leaves_the_others_and_the_second_run_finishes(run, 
     assert double.machine("a")["id"] == kept
 
 
+def test_a_rule_that_is_refused_leaves_the_machines(run, double):
+    double.cloud.faults.append(Fault("authorizeSecurityGroupIngress", text="no such rule", code=537))
+    first = run(**wish("a"))
+    assert first["failed"]
+    assert first["deployed"] == ["a"]
+    assert "no such rule" in first["failed_parts"]["security group blue"]
+    second = run(**wish("a"))
+    assert (second["failed"], second["changed"], second["deployed"]) == (False, True, [])
+    assert len(double.cloud.by_name("securitygroup", "blue")["ingressrule"]) == 5
+
+
 def test_a_deployment_that_is_refused_at_once(run, double):
     double.cloud.faults.append(Fault("deployVirtualMachine", name="a", text="limit", code=532, where="call"))
     first = run(**wish("a", "b"))
-    assert first["failed_machines"].keys() == {"a"}
+    assert first["failed_parts"].keys() == {"a"}
     assert "The account's limit is reached" in first["msg"]
     assert names(double) == ["b"]
     assert run(**wish("a", "b"))["deployed"] == ["a"]

@@ -120,8 +120,8 @@ def test_the_cloud_is_killed_while_it_deploys(cloud, environment, begun, returns
     assert first["failed"]
     # Each machine that is not there is named, with a reason.
     ready = {row["name"] for row in cloud.machines() if row["state"] == "Running"}
-    assert set(first["failed_machines"]) >= set(NAMES) - ready
-    assert all(first["failed_machines"].values())
+    assert set(first["failed_parts"]) >= set(NAMES) - ready
+    assert all(first["failed_parts"].values())
 
     if not returns:
         cloud.start(seconds=0)
