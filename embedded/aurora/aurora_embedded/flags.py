@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The scheduler's command line: -flag=value, each flag and its type listed in flags.json."""
 
+import argparse
 import json
 import pkgutil
 import re
+import sys
 from types import SimpleNamespace
 
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "secs": 1, "mins": 60, "hrs": 3600, "days": 86400, "weeks": 604800}
@@ -14,12 +16,9 @@ class FlagError(Exception):
     """The command line cannot be used; the message says why, one problem a line."""
 
 
-def amount(units):
-    def convert(text):
-        number, unit = re.fullmatch(r"(\d+)([A-Za-z]+)", text).groups()
-        return int(number) * units[unit]
-
-    return convert
+def amount(text, units, number=r"\d+"):
+    number, unit = re.fullmatch(f"({number})([A-Za-z]+)", text).groups()
+    return float(number) * units[unit]
 
 
 def matching(pattern):
@@ -29,8 +28,8 @@ def matching(pattern):
 # type -> (converter that fails on a malformed value, what the value must be)
 TYPES = {
     "boolean": (lambda text: {"true": True, "false": False}[text], "true or false"),
-    "data": (amount(MEGABYTES), "a number with KB, MB, GB or TB and no space"),
-    "duration": (amount(SECONDS), "a number with ms, secs, mins, hrs or days and no space"),
+    "data": (lambda text: amount(text, MEGABYTES), "a number with KB, MB, GB or TB and no space"),
+    "duration": (lambda text: amount(text, SECONDS), "a number with ms, secs, mins, hrs or days and no space"),
     "float": (float, "a number"),
     "integer": (int, "an integer"),
     "list": (lambda text: [part for part in text.split(",") if part], ""),
@@ -45,20 +44,9 @@ def known():
     return json.loads(pkgutil.get_data(__package__, "flags.json"))
 
 
-def convert(name, spec, text):
-    """A flag's value. Raises FlagError."""
-    function, meaning = TYPES[spec["type"]]
-    if text not in spec.get("choices", [text]):
-        raise FlagError(f"-{name}={text}: must be one of {', '.join(spec['choices'])}")
-    try:
-        return function(text)
-    except (ValueError, KeyError, AttributeError, TypeError, re.error):
-        raise FlagError(f"-{name}={text}: must be {meaning}") from None
-
-
 def parse(argv):
     """(the flags as attributes, notes about those accepted without effect). Raises FlagError."""
-    specs, given, problems, notes = known(), {}, [], []
+    specs, given, problems, notes, values = known(), {}, [], [], {}
     for word in argv:
         name, equals, text = word[1:].partition("=")
         if not word.startswith("-") or name not in specs:
@@ -67,23 +55,35 @@ def parse(argv):
             problems.append(f"-{name} is given twice" if equals else f"-{name} needs a value: -{name}=VALUE")
         else:
             given[name] = text
-            effect = specs[name].get("effect") if text != specs[name].get("default") else None
-            if effect == "refused":
-                problems.append(f"-{name}={text} is not supported by the embedded scheduler")
-            elif effect == "none":
-                notes.append(f"-{name}={text} has no effect in the embedded scheduler")
-    values = {"given": given}
     for name, spec in specs.items():
-        text = given.get(name, spec.get("default"))
-        try:
-            values[name] = None if text is None else convert(name, spec, text)
-        except FlagError as error:
-            problems.append(str(error))
-        if spec.get("required") and not given.get(name):
+        text, (convert, meaning) = given.get(name, spec.get("default")), TYPES[spec["type"]]
+        if spec.get("required") and not text:
             problems.append(f"a value for the -{name} flag must be supplied")
+        elif text not in spec.get("choices", [text]):
+            problems.append(f"-{name}={text}: must be one of {', '.join(spec['choices'])}")
+        elif text != spec.get("default") and spec.get("effect") == "refused":
+            problems.append(f"-{name}={text} is not supported by the embedded scheduler")
+        elif text != spec.get("default") and spec.get("effect") == "none":
+            notes.append(f"-{name}={text} has no effect in the embedded scheduler")
+        try:
+            values[name] = None if text is None else convert(text)
+        except (ValueError, KeyError, AttributeError, TypeError, re.error):
+            problems.append(f"-{name}={text}: must be {meaning}")
     if problems:
         raise FlagError("\n".join(problems))
-    return SimpleNamespace(**values), notes
+    return SimpleNamespace(given=given, **values), notes
+
+
+class Unused(argparse.Action):
+    """A flag that other programs of this name have: said, so that nobody waits for its effect."""
+
+    def __call__(self, parser, _namespace, value, option=None):
+        print(f"{parser.prog}: {option} has no effect in the embedded default", file=sys.stderr)
+
+
+def accept(parser, names):
+    for name in names.split():
+        parser.add_argument(f"--{name}", nargs="?", action=Unused, help="no effect")
 
 
 def usage():

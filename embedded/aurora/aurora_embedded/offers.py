@@ -12,63 +12,42 @@ def wanted(config):
     return values, [r["namedPort"] for r in config["resources"] if "namedPort" in r]
 
 
-def attributes(offer):
-    """name -> list of values. Agents need no `host` attribute: their hostname stands in."""
-    result = {}
-    for attribute in offer.get("attributes", []):
-        value = attribute["text"]["value"] if "text" in attribute else attribute.get("scalar", {}).get("value")
-        result.setdefault(attribute["name"], []).append(f"{value:g}" if isinstance(value, float) else str(value))
-    return {"host": [offer["hostname"]], **result}
+class Offer:
+    """One agent's offer, from which tasks take their parts."""
 
-
-def vetoes(config, agent, active):
-    """Why an agent's attributes rule a task out; active are the attributes around its job's other running tasks."""
-    reasons = []
-    for item in config["constraints"]:
-        name, kind, have = item["name"], item["constraint"], agent.get(item["name"], [])
-        if "value" in kind:
-            if any(value in kind["value"]["values"] for value in have) == kind["value"]["negated"]:
-                reasons.append(f"Constraint not satisfied: {name}")
-        elif not have or any(sum(v in other.get(name, ()) for other in active) >= kind["limit"]["limit"] for v in have):
-            reasons.append(f"Limit not satisfied: {name}")
-    if "dedicated" in agent and not any(item["name"] == "dedicated" for item in config["constraints"]):
-        reasons.append("Host is dedicated")
-    return reasons
-
-
-class Pool:
-    """The unused rest of one agent's offers, from which tasks take their parts."""
-
-    def __init__(self, offers):
-        usable = [dict(r) for o in offers for r in o["resources"] if "revocable" not in r and "disk" not in r]
-        self.scalars = [{**r, "scalar": r["scalar"]["value"]} for r in usable if r["type"] == "SCALAR"]
-        self.ports = [
-            (r, n)
-            for r in usable
-            if r["name"] == "ports"
-            for span in r["ranges"]["range"]
-            for n in range(span["begin"], span["end"] + 1)
-        ]
+    def __init__(self, offer):
+        self.id, self.agent_id, self.hostname, self.launches = offer["id"], offer["agent_id"], offer["hostname"], []
+        self.attributes = {"host": [self.hostname]}  # agents need no attribute of this name
+        for attribute in offer.get("attributes", []):
+            value = attribute["text"]["value"] if "text" in attribute else f"{attribute['scalar']['value']:g}"
+            self.attributes.setdefault(attribute["name"], []).append(value)
+        usable = [r for r in offer["resources"] if "revocable" not in r and "disk" not in r]
+        self.left = {r["name"]: r["scalar"]["value"] for r in usable if r["type"] == "SCALAR"}
+        spans = [span for r in usable if r["name"] == "ports" for span in r["ranges"]["range"]]
+        self.ports = [number for span in spans for number in range(span["begin"], span["end"] + 1)]
         random.shuffle(self.ports)  # so that a number just given back is not used again at once
 
-    def lacks(self, values, ports):
-        """The kinds of resource this pool has too little of."""
-        totals = {name: sum(r["scalar"] for r in self.scalars if r["name"] == name) for name in values}
-        return [name for name in values if values[name] > totals[name] + 1e-6] + ["ports"] * (ports > len(self.ports))
+    def vetoes(self, constraints, values, ports):
+        """Why a task with these constraints, that needs these values and so many ports, cannot run here."""
+        reasons = []
+        for item in constraints:
+            kind = item["constraint"]["value"]
+            if any(v in kind["values"] for v in self.attributes.get(item["name"], [])) == kind["negated"]:
+                reasons.append(f"Constraint not satisfied: {item['name']}")
+        if "dedicated" in self.attributes and not any(item["name"] == "dedicated" for item in constraints):
+            reasons.append("Host is dedicated")
+        left = {**self.left, "ports": len(self.ports)}
+        return reasons + [
+            f"Insufficient: {n}" for n, v in {**values, "ports": ports}.items() if v > left.get(n, 0) + 1e-6
+        ]
 
-    def take(self, values):
-        """Mesos resources that add up to values, reserved ones first."""
-        taken = []
+    def take(self, values, ports=0):
+        """(Mesos resources of these values and so many ports, the ports' numbers)."""
         for name, value in values.items():
-            for resource in sorted(self.scalars, key=lambda r: r.get("role", "*") == "*"):
-                part = min(value, resource["scalar"]) if resource["name"] == name else 0
-                if part > 1e-9:
-                    resource["scalar"] -= part
-                    value -= part
-                    taken.append({**resource, "scalar": {"value": round(part, 6)}})
-        return taken
-
-    def take_ports(self, count):
-        """(Mesos resources, numbers) of count ports."""
-        picked, self.ports = self.ports[:count], self.ports[count:]
-        return [{**r, "ranges": {"range": [{"begin": n, "end": n}]}} for r, n in picked], [n for _r, n in picked]
+            self.left[name] -= value
+        numbers, self.ports = self.ports[:ports], self.ports[ports:]
+        taken = [{"name": name, "type": "SCALAR", "scalar": {"value": value}} for name, value in values.items()]
+        if numbers:
+            ranges = [{"begin": number, "end": number} for number in numbers]
+            taken.append({"name": "ports", "type": "RANGES", "ranges": {"range": ranges}})
+        return taken, numbers

@@ -1,160 +1,102 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""ZooKeeper: who leads, where the leader answers, and the leader's jobs and tasks (one znode each)."""
+"""ZooKeeper: the connection, who leads there, and the scheduler's tasks (one znode each)."""
 
+import contextlib
 import json
-import logging
 import re
-import threading
 import time
 from pathlib import Path
 
-from kazoo.client import KazooClient, KazooState
-from kazoo.exceptions import CancelledError, NodeExistsError, NoNodeError
+from kazoo.client import KazooClient
+from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.security import make_digest_acl
 
-log = logging.getLogger("store")
-KINDS = ("jobs", "tasks")
 LIMIT = 1000 * 1000  # ZooKeeper's jute.maxbuffer is 1 MiB for the whole request
 
 
-class TooLarge(Exception):
-    """One job or task does not fit into one znode."""
+class Refused(Exception):
+    """A request that cannot be carried out; the message says why."""
 
 
 def replica_voting(path):
     """Whether `mesos-log initialize` has been run on path. A replica's LevelDB keeps its status under the first key;
     a directory that a replica merely created has CURRENT too, but no such record or another status. 1 is VOTING."""
     record = re.compile(rb"0{10}.{0,16}?\x08\x03\x22.\x08(.)", re.DOTALL)
-    for file in sorted(Path(path).glob("[0-9]*.*"), key=lambda f: int(f.stem), reverse=True):
-        if file.suffix in (".log", ".ldb", ".sst"):
-            found = record.findall(file.read_bytes())
-            if found:
-                return found[-1] == b"\x01"
-    return False
+    tables = [file for file in Path(path).glob("[0-9]*.*") if file.suffix in (".log", ".ldb", ".sst")]
+    tables.sort(key=lambda file: int(file.stem))
+    found = [status for table in tables for status in record.findall(table.read_bytes())]
+    return found[-1:] == [b"\x01"]
 
 
-def connect(hosts, chroot="", credentials=None, session=15, wait=300):
+def connect(hosts, credentials=None, session=15, wait=300):
     """A started client; digest credentials also become the owner of what it creates."""
-    options = {
+    retries = {
         "connection_retry": {"max_tries": -1, "max_delay": 5},
         "command_retry": {"max_tries": -1, "max_delay": 1},
     }
     if credentials:
         acl = make_digest_acl(*credentials.split(":", 1), all=True)
-        options.update(auth_data=[("digest", credentials)], default_acl=[acl])
-    client = KazooClient(hosts=hosts + (chroot or ""), timeout=session, **options)
+        retries.update(auth_data=[("digest", credentials)], default_acl=[acl])
+    client = KazooClient(hosts=hosts, timeout=session, **retries)
     client.start(wait)
     return client
 
 
-class Leadership:
-    """Stands for election below the serverset's path, next to Curator's latches, and advertises the leader there."""
-
-    def __init__(self, zk, path, lost):
-        self.zk, self.path, self.lost = zk, path, lost
-        self.lock = zk.Lock(path, extra_lock_patterns=["-latch-"])
-        self.suspended = None
-        zk.add_listener(self._connection)
-
-    def _connection(self, state):
-        if self.suspended:
-            self.suspended.cancel()
-        if state == KazooState.LOST:  # somebody else may lead; nothing may be written in a session to come
-            self.lost("the ZooKeeper session is lost")
-        elif state == KazooState.SUSPENDED:  # it expires unseen at the servers: give up before somebody else can lead
-            self.suspended = threading.Timer(self.zk._session_timeout / 1000, self.lost, ["ZooKeeper does not answer"])
-            self.suspended.daemon = True
-            self.suspended.start()
-
-    def wait(self):
-        """True once this process leads, False if lock.cancel() was called."""
-        try:
-            self.lock.acquire()
-        except CancelledError:
-            return False
-        node = f"{self.path}/{self.lock.node}"
-        gone = threading.Thread(target=self.lost, args=["its znode was removed"], daemon=True)
-        self.zk.exists(node, watch=lambda event: gone.start() if event.type == "DELETED" else None)
-        return True
-
-    def advertise(self, name, host, port):
-        endpoint = {"host": host, "port": port}
-        member = {"serviceEndpoint": endpoint, "additionalEndpoints": {name: endpoint}, "status": "ALIVE"}
-        self.zk.create(f"{self.path}/member_", json.dumps(member).encode(), ephemeral=True, sequence=True)
+def first(zk, path, prefix):
+    """What the oldest sequential child says: Mesos' masters and Aurora's leader announce themselves so. Or None."""
+    try:
+        children = [child for child in zk.get_children(path) if child.startswith(prefix)]
+        return json.loads(zk.get(f"{path}/{min(children)}")[0]) if children else None
+    except NoNodeError:
+        return None
 
 
 def leader(zk, path):
-    """(host, port) of the advertised scheduler, or None."""
-    try:
-        members = [c for c in zk.get_children(path) if c.startswith("member_")]
-        if not members:
-            return None
-        member = json.loads(zk.get(f"{path}/{min(members)}")[0])
-    except NoNodeError:
-        return None
-    return member["serviceEndpoint"]["host"], member["serviceEndpoint"]["port"]
+    """host:port of the advertised scheduler, or None."""
+    member = first(zk, path, "member_")
+    return member and "{host}:{port}".format_map(member["serviceEndpoint"])
 
 
 class Store:
     """What the leader remembers, in memory and in ZooKeeper. Every change is in ZooKeeper before it counts."""
 
     def __init__(self, zk, root):
-        self.zk, self.root = zk, root
-        self.framework_id = None
-        self.jobs, self.tasks = {}, {}
-
-    def load(self):
-        for kind in KINDS:
-            self.zk.ensure_path(f"{self.root}/{kind}")
-            pending = {
-                c: self.zk.get_async(f"{self.root}/{kind}/{c}") for c in self.zk.get_children(f"{self.root}/{kind}")
-            }
-            getattr(self, kind).update({name: json.loads(answer.get()[0]) for name, answer in pending.items()})
-        try:
-            self.framework_id = self.zk.get(f"{self.root}/framework")[0].decode() or None
-        except NoNodeError:
-            self.framework_id = None
-
-    def _write(self, path, data):
-        try:
-            self.zk.retry(self.zk.set, path, data)
-        except NoNodeError:
-            try:
-                self.zk.retry(self.zk.create, path, data)
-            except NodeExistsError:
-                log.debug("an earlier try to create %s had arrived after all", path)
-
-    def put(self, kind, name, value):
-        data = json.dumps(value, separators=(",", ":")).encode()
-        if len(data) > LIMIT:
-            raise TooLarge(
-                f"{name} takes {len(data)} bytes; the embedded scheduler keeps at most {LIMIT} of a job or task"
-            )
-        self._write(f"{self.root}/{kind}/{name}", data)
-        getattr(self, kind)[name] = value
-
-    def delete(self, kind, name):
-        try:
-            self.zk.retry(self.zk.delete, f"{self.root}/{kind}/{name}")
-        except NoNodeError:
-            log.info("%s %s was already gone", kind, name)
-        getattr(self, kind).pop(name, None)
+        self.zk, self.framework_path, self.tasks_path = zk, f"{root}/framework", f"{root}/tasks"
+        for path in (self.framework_path, self.tasks_path):
+            zk.ensure_path(path)
+        self.framework_id = zk.get(self.framework_path)[0].decode() or None
+        pending = {name: zk.get_async(f"{self.tasks_path}/{name}") for name in zk.get_children(self.tasks_path)}
+        self.tasks = {name: json.loads(answer.get()[0]) for name, answer in pending.items()}
 
     def set_framework_id(self, value):
-        self._write(f"{self.root}/framework", value.encode())
+        self.zk.retry(self.zk.set, self.framework_path, value.encode())
         self.framework_id = value
+
+    def put(self, name, task):
+        data = json.dumps(task, separators=(",", ":")).encode()
+        if len(data) > LIMIT:
+            raise Refused(f"{name} takes {len(data)} bytes; the embedded scheduler keeps at most {LIMIT} of a task")
+        write = self.zk.set if name in self.tasks else self.zk.create
+        with contextlib.suppress(NodeExistsError):  # an earlier try to create it had arrived after all
+            self.zk.retry(write, f"{self.tasks_path}/{name}", data)
+        self.tasks[name] = task
+
+    def delete(self, name):
+        with contextlib.suppress(NoNodeError):
+            self.zk.retry(self.zk.delete, f"{self.tasks_path}/{name}")
+        del self.tasks[name]
 
     def backup(self, directory, keep):
         """Write scheduler-backup-yyyy-MM-dd-HH-mm and drop the oldest beyond keep. Returns the name."""
         target = Path(directory) / time.strftime("scheduler-backup-%Y-%m-%d-%H-%M")
         partial = target.with_suffix(".partial")
-        partial.write_text(json.dumps({"frameworkId": self.framework_id, "jobs": self.jobs, "tasks": self.tasks}))
+        partial.write_text(json.dumps({"frameworkId": self.framework_id, "tasks": self.tasks}))
         partial.chmod(0o640)
         partial.replace(target)
-        for old in self.backups(directory)[:-keep]:
+        for old in backups(directory)[:-keep]:
             (Path(directory) / old).unlink()
         return target.name
 
-    @staticmethod
-    def backups(directory):
-        return sorted(f.name for f in Path(directory).glob("scheduler-backup-*") if not f.suffix)
+
+def backups(directory):
+    return sorted(f.name for f in Path(directory).glob("scheduler-backup-*") if not f.suffix)

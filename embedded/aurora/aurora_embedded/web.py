@@ -5,14 +5,12 @@ import http.server
 import json
 import logging
 import pkgutil
-import socket
 import time
 import urllib.parse
 
 import jinja2
 
 log = logging.getLogger("http")
-LIMIT = 4 * 1024 * 1024  # of a request's body
 
 templates = jinja2.Environment(
     autoescape=True,
@@ -21,41 +19,51 @@ templates = jinja2.Environment(
 templates.filters["time"] = lambda seconds: time.strftime("%F %T", time.gmtime(seconds)) if seconds else ""
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """A subclass answers in route(method, parts of the path, query) by calling one of the send methods."""
+class Problem(Exception):
+    """An answer other than 200: its status, a sentence, headers."""
 
-    protocol_version = "HTTP/1.1"
+    def __init__(self, status, sentence, **headers):
+        super().__init__(sentence)
+        self.status, self.headers = status, headers
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """/NAME/A/B is answered by a subclass's method get_NAME(["A", "B"]) or post_NAME, which calls a send method."""
+
+    home = ""  # what / means
     timeout = 30
-    server_version = "aurora-embedded"
-    sys_version = ""
+    server_version, sys_version = "aurora-embedded", ""
 
     def do_GET(self):
-        url = urllib.parse.urlsplit(self.path)
-        parts = [urllib.parse.unquote(part) for part in url.path.split("/") if part]
+        path = urllib.parse.urlsplit(self.path).path
+        head, *parts = [urllib.parse.unquote(part) for part in path.split("/") if part] or [self.home]
+        verb = "post" if self.command == "POST" else "get"
         try:
-            length = int(self.headers.get("Content-Length") or 0)
-            if not 0 <= length <= LIMIT or "Transfer-Encoding" in self.headers:
-                self.close_connection = True
-                self.send(413, f"A body needs Content-Length and has at most {LIMIT} bytes.\n")
-                return
-            self.body = self.rfile.read(length)
-            self.route(self.command, parts, dict(urllib.parse.parse_qsl(url.query)))
-        except OSError:  # the client went away or fell asleep
-            self.close_connection = True
+            page = getattr(self, f"{verb}_{head.replace('.', '_')}", None)
+            if not page:
+                raise Problem(404, f"{self.command} /{head} is not served by the embedded default")
+            self.check(head)
+            page(parts)
+        except Problem as problem:
+            self.send(problem.status, f"{problem}\n", **problem.headers)
+        except ConnectionError:
+            log.info("%s went away", self.client_address[0])
         except Exception:
             log.exception("%s %s", self.command, self.path)
             self.server.errors += 1
-            self.close_connection = True
             self.send(500, "Internal error; the log says more.\n")
 
     do_HEAD = do_POST = do_GET
 
-    def send(self, code, body, kind="text/plain; charset=utf-8", **headers):
+    def check(self, head):
+        """Raises Problem where a page must not be shown now."""
+
+    def send(self, status, body, kind="text/plain; charset=utf-8", **headers):
         data = body if isinstance(body, bytes) else body.encode()
-        self.send_response(code)
-        for name, value in {"Content-Type": kind, "X-Content-Type-Options": "nosniff", **headers}.items():
+        self.send_response(status)
+        headers = {"Content-Type": kind, "Content-Length": str(len(data)), **headers}
+        for name, value in {"X-Content-Type-Options": "nosniff", **headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
@@ -66,21 +74,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def send_page(self, template, **values):
         self.send(200, templates.get_template(template).render(**values), "text/html; charset=utf-8")
 
-    def send_vars(self, head, values):
-        if head == "vars.json":
-            self.send_json(values)
-        else:
-            self.send(200, "".join(f"{name} {value}\n" for name, value in sorted(values.items())))
+    def get_health(self, _parts):
+        self.send(200, "OK")
+
+    def get_vars(self, _parts):
+        self.send(200, "".join(f"{name} {value}\n" for name, value in sorted(self.metrics().items())))
+
+    def get_vars_json(self, _parts):
+        self.send_json(self.metrics())
 
     def log_message(self, form, *args):
         log.debug(form, *args)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    errors = 0
-
-    def __init__(self, ip, port, handler):
-        self.address_family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-        super().__init__((ip, port), handler)
+    daemon_threads, request_queue_size, errors = True, 128, 0
