@@ -31,8 +31,8 @@ class Offer:
         """Why a task with these constraints, that needs these values and so many ports, cannot run here."""
         reasons = []
         for item in constraints:
-            kind = item["constraint"]["value"]
-            if any(v in kind["values"] for v in self.attributes.get(item["name"], [])) == kind["negated"]:
+            kind, have = item["constraint"].get("value"), self.attributes.get(item["name"], [])
+            if not kind or any(value in kind["values"] for value in have) == kind["negated"]:
                 reasons.append(f"Constraint not satisfied: {item['name']}")
         if "dedicated" in self.attributes and not any(item["name"] == "dedicated" for item in constraints):
             reasons.append("Host is dedicated")

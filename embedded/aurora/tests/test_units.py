@@ -230,6 +230,7 @@ def value(name, *values, negated=False):
         ([value("rack", "a", negated=True)], {}, []),
         ([value("host", "h1")], {}, []),
         ([value("host", "h2")], {}, ["Constraint not satisfied: host"]),
+        ([{"name": "host", "constraint": {"limit": {"limit": 1}}}], {}, ["Constraint not satisfied: host"]),
         ([], {"dedicated": "www"}, ["Host is dedicated"]),
         ([value("dedicated", "www")], {"dedicated": "www"}, []),
     ],
