@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -111,4 +112,5 @@ class Hosting:
     def destroy(self, row: dict) -> None:
         if self.home(row).is_dir():
             self.module(row, "stopped")
+            runpy.run_path(str(MACHINE))["clean_cgroups"](f"aurora-cluster/{self.name}/{row['name']}")
             shutil.rmtree(self.home(row))
