@@ -16,14 +16,14 @@ from .world import OFFERINGS, TEMPLATES, USERS, ZONES
 
 
 def seconds_of(text: str) -> tuple[str, float]:
-    command, _, value = text.rpartition("=")
+    command, _equals, value = text.rpartition("=")
     return command or "*", float(value)
 
 
 def fault_of(text: str) -> Fault:
     """COMMAND[:NAME[:TEXT]]"""
-    command, _, rest = text.partition(":")
-    name, _, message = rest.partition(":")
+    command, _colon, rest = text.partition(":")
+    name, _colon, message = rest.partition(":")
     fault = Fault(command, name=name or None)
     return Fault(command, message or fault.text, name=fault.name)
 

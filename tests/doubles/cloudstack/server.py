@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import http.server
+import importlib
 import json
 import socketserver
 import threading
@@ -11,10 +12,12 @@ import time
 from typing import Callable
 from urllib.parse import parse_qsl, urlsplit
 
-from . import access, catalogue, instances, tags  # noqa: F401 - they fill the table of commands
 from .cloud import ApiError, Cloud
 from .commands import COMMANDS, Request, listing
 from .signature import authenticate
+
+for module in ("access", "catalogue", "instances", "tags"):
+    importlib.import_module(f".{module}", __package__)  # fills the table of commands
 
 JSON = "application/json;charset=UTF-8"
 RETIRED = "This API is deprecated. See https://cloud.example.org/changelog for its replacement."

@@ -51,7 +51,7 @@ def test_rules_are_few_and_exact(cloud, double):
 
 
 def test_a_second_time_nothing_is_added(cloud, double):
-    for _ in range(2):
+    for _time in range(2):
         again = group(cloud)
         again.create()
         again.begin()

@@ -384,7 +384,7 @@ def test_a_name_that_a_stranger_has(run, double):
 
 
 def test_two_of_ours_with_one_name(run, double):
-    for _ in range(2):
+    for _time in range(2):
         double.add_machine("a", tags={"aurora_cluster": "blue"})
     refused(run, double, "2 machines of this cluster have this name", **wish("a"))
 
