@@ -54,6 +54,8 @@ def find_scheduler(name):
     if name not in known:
         raise Exit(BAD_PARAMETER, f"Unknown cluster {name}; clusters.json has: {', '.join(sorted(known)) or 'none'}")
     entry = known[name]
+    if entry.get("auth_mechanism", "UNAUTHENTICATED") != "UNAUTHENTICATED":
+        raise Exit(BAD_CONFIG, f"Cluster {name}: auth_mechanism {entry['auth_mechanism']} is not supported here")
     if "scheduler_uri" in entry:
         return urllib.parse.urlsplit(entry["scheduler_uri"]).netloc
     if not entry.get("zk") or not entry.get("scheduler_zk_path"):

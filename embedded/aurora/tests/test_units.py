@@ -409,7 +409,7 @@ def test_second_build_does_nothing(tmp_path):
     [
         (["--version"], 0, "0.22.0+embedded2"),
         (["version"], 0, "0.22.0+embedded2"),
-        (["job", "status", "nowhere/a/prod/b"], 6, "Unknown cluster nowhere; clusters.json has: example"),
+        (["job", "status", "nowhere/a/prod/b"], 6, "Unknown cluster nowhere; clusters.json has: example, kerberos"),
         (["job", "status", "example/a/prod"], 6, "is not a job key"),
         (["job", "kill", "example/a/prod/b"], 6, "Which instances?"),
         (["job", "kill", "example/a/prod/b/1-x"], 6, "is not a job key CLUSTER/ROLE/ENV/NAME[/0,2-5]"),
@@ -419,12 +419,14 @@ def test_second_build_does_nothing(tmp_path):
         (["job", "open", "example/a/prod/b"], 5, "the embedded default has no command open"),
         (["update", "start", "example/a/prod/b", "x"], 5, "the embedded default has no command update"),
         (["job", "add", "example/a/prod/b/0", "1"], 5, "the embedded default has no command add"),
+        (["job", "list", "kerberos/a"], 3, "auth_mechanism KERBEROS is not supported here"),
         (["job", "list", "example/a"], 7, "No scheduler found: ZooKeeper at 127.0.0.1:1 does not answer"),
     ],
 )
 def test_client_exit_codes(installed, tmp_path, arguments, code, said):
     entry = {"name": "example", "zk": "127.0.0.1", "zk_port": 1, "scheduler_zk_path": "/aurora/scheduler"}
-    (tmp_path / "clusters.json").write_text(json.dumps([entry]))
+    secured = {**entry, "name": "kerberos", "auth_mechanism": "KERBEROS"}
+    (tmp_path / "clusters.json").write_text(json.dumps([entry, secured]))
     environment = {**os.environ, "AURORA_CONFIG_ROOT": str(tmp_path), "HOME": str(tmp_path / "home")}
     done = subprocess.run(
         [installed / "usr/bin/aurora", *arguments],
