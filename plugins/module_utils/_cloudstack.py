@@ -47,7 +47,7 @@ def from_options(options, log=None):
     `log`, if given, is called with sentences about waiting and trying again.
     """
     if CS_IMPORT_ERROR:
-        raise CloudStackError(None, missing_required_lib("cs", url="https://pypi.org/project/cs/"))
+        raise CloudStackError(None, missing_required_lib("cs"))
     return CloudStack(resolve(options), log)
 
 
