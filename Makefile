@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 PLAY := ansible-playbook
 CLOUD := inventory/cloudstack
 
-.PHONY: help up status ssh down cloud-up cloud-down test lint unit embedded-test sanity molecule bench tools packages build
+.PHONY: help test-tools up status ssh down cloud-up cloud-down test lint unit embedded-test sanity molecule bench tools packages build
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -38,22 +38,22 @@ cloud-up: tools packages ## The same on a CloudStack cloud, as inventory/cloudst
 cloud-down: tools ## Destroy the machines in the cloud: make cloud-down CONFIRM=aurora
 	$(PLAY) -i $(CLOUD) playbooks/destroy.yml -e instances_cloudstack_confirm=$(CONFIRM)
 
-test: tools ## All tests, the cheap ones first
+test: test-tools ## All tests, the cheap ones first
 	tools/stages.sh lint unit embedded-test sanity molecule
 
-lint: tools ## ansible-lint, yamllint, ruff, shellcheck
+lint: test-tools ## ansible-lint, yamllint, ruff, shellcheck
 	tools/lint.sh
 
-unit: tools ## Unit tests of the plugins, the roles and the tree
+unit: test-tools ## Unit tests of the plugins, the roles and the tree
 	pytest tests/unit
 
-embedded-test: tools packages ## Tests of the embedded packages
+embedded-test: test-tools packages ## Tests of the embedded packages
 	@for tests in embedded/*/tests; do echo "== $$tests"; pytest "$$tests"; done
 
-sanity: tools ## ansible-test sanity
+sanity: test-tools ## ansible-test sanity
 	tools/sanity.sh
 
-molecule: tools packages ## All molecule scenarios, one after another
+molecule: test-tools packages ## All molecule scenarios, one after another
 	tools/molecule.sh
 
 bench: tools ## Measurements under tests/bench
@@ -62,6 +62,9 @@ bench: tools ## Measurements under tests/bench
 
 tools: ## What the other targets need: Debian packages, .cache/venv, the collection's link
 	@tools/setup.sh
+
+test-tools: ## What the tests need besides
+	@tools/setup.sh test
 
 packages: tools ## The embedded Debian packages, into .cache/packages
 	@for build in embedded/*/build.py; do echo "== $$build"; python3 "$$build" .cache/packages; done

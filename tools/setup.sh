@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Make what work in this checkout needs; say little and do nothing when it is there.
+# setup.sh        for the playbooks and the packages
+# setup.sh test   for the tests as well
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 apt_packages=(binutils g++ git openssh-client python3-apt python3-venv shellcheck)
+# A browser, TLS certificates, and what the embedded packages need when they are tried on this computer.
+test_packages=(chromium default-jre-headless iproute2 libapr1 libcurl4 libsasl2-modules libsvn1 libzookeeper-java openssl
+  procps python3-jinja2 python3-kazoo)
+[ "${1:-}" != test ] || apt_packages+=("${test_packages[@]}")
 
 install_apt_packages() {
   local missing=() package
