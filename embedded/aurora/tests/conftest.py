@@ -23,6 +23,8 @@ REPO = SOURCE.parents[1]
 PACKAGES = Path(os.environ.get("AURORA_CLUSTER_PACKAGES", REPO / ".cache/packages"))
 DOWNLOADS = os.environ.get("AURORA_CLUSTER_DOWNLOADS", "/var/cache/aurora-cluster/downloads")
 sys.path.insert(0, str(SOURCE))
+# mesos-log wants an address of its own, and the computer's name need not resolve to one.
+os.environ["LIBPROCESS_IP"] = "127.0.0.1"
 
 
 def unpack(pattern, target, remedy):

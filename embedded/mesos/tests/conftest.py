@@ -29,8 +29,9 @@ from scheduler import Scheduler
 
 
 def clean_environment() -> dict[str, str]:
-    """Nothing of the caller's may reach a daemon as a flag."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("MESOS_", "LIBPROCESS_"))}
+    """Nothing of the caller's may reach a daemon as a flag; the computer's own name need not resolve to an address."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MESOS_", "LIBPROCESS_"))}
+    return {**ours, "LIBPROCESS_IP": ADDRESS}
 
 
 def free_port() -> int:
