@@ -12,7 +12,7 @@ import threading
 import urllib.request
 
 import pytest
-from conftest import ADDRESS, Daemon, free_port, wait_for
+from conftest import ADDRESS, Daemon, clean_environment, free_port, wait_for
 
 
 def test_the_agent_offers_what_it_was_given(cluster):
@@ -27,7 +27,7 @@ def test_the_agent_offers_what_it_was_given(cluster):
 
 def test_resolve_names_the_leader(cluster, root):
     command = [root / "usr/bin/mesos-resolve", cluster.master_address]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    result = subprocess.run(command, check=True, capture_output=True, text=True, env=clean_environment())
     assert (result.stdout, result.stderr) == (cluster.master_address + "\n", "")
 
 
