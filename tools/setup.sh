@@ -7,8 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 apt_packages=(binutils g++ git openssh-client python3-apt python3-venv shellcheck)
-# A browser, TLS certificates, and what the embedded packages need when they are tried on this computer.
-test_packages=(chromium default-jre-headless iproute2 libapr1 libcurl4 libsasl2-modules libsvn1 libzookeeper-java openssl
+# A browser, TLS certificates, keys of an apt repository, and what the embedded packages need when they are tried on this computer.
+test_packages=(chromium default-jre-headless gpg gpg-agent iproute2 libapr1 libcurl4 libsasl2-modules libsvn1 libzookeeper-java openssl
   procps python3-jinja2 python3-kazoo)
 [ "${1:-}" != test ] || apt_packages+=("${test_packages[@]}")
 
