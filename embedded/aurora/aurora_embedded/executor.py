@@ -62,7 +62,7 @@ class Executor:
             if time.time() - last > patience:
                 say(f"no agent for {patience:g} s: stopping the task")
                 self.stop()
-            self.finished.wait(random.uniform(0.2, 1))  # noqa: S311
+            self.finished.wait(random.uniform(0.2, 1))  # noqa: S311 - spreads load, protects nothing
 
     def handle(self, stream, kind, event):
         if kind == "SUBSCRIBED":

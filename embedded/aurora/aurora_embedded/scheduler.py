@@ -77,7 +77,7 @@ class Scheduler:
                 log.warning("%s", error)
             with self.lock:
                 self.stream = None
-            time.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+            time.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, protects nothing
 
     def handle(self, kind, event):
         if kind == "SUBSCRIBED":
@@ -182,7 +182,7 @@ class Scheduler:
             vetoes = {offer: offer.vetoes(config["constraints"], together, len(ports)) for offer in offered}
             suitable = [offer for offer in offered if not vetoes[offer]]
             if suitable:
-                self.assign(task, random.choice(suitable), values, ports, executor)  # noqa: S311
+                self.assign(task, random.choice(suitable), values, ports, executor)  # noqa: S311 - spreads load, protects nothing
             else:
                 self.reasons[task["assignedTask"]["taskId"]] = ", ".join(sorted({*itertools.chain(*vetoes.values())}))
         for offer in offered:

@@ -251,7 +251,7 @@ class Cluster:
 def open_path():
     """A directory that other users reach, unlike pytest's own."""
     with tempfile.TemporaryDirectory(prefix="aurora-embedded-") as name:
-        os.chmod(name, 0o755)  # noqa: S103
+        os.chmod(name, 0o755)  # noqa: S103 - tasks run as another user
         yield Path(name)
 
 

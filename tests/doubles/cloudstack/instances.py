@@ -11,7 +11,7 @@ from .cloud import ApiError, Cloud, known_id, now, public
 from .commands import Request, command, filtered, may_see, owned_rows
 from .world import owner_of, owner_project
 
-DETAILS = set("all group nics stats secgrp tmpl servoff diskoff backoff iso volume min affgrp".split())  # noqa: SIM905
+DETAILS = set("all group nics stats secgrp tmpl servoff diskoff backoff iso volume min affgrp".split())  # noqa: SIM905 - a list of words reads better so
 GET_LIMIT, POST_LIMIT = 4096, 32768
 
 

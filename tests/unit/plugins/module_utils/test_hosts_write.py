@@ -99,7 +99,7 @@ def test_a_failing_call_leaves_the_old_file_or_the_new_one(module, hosts, how, s
                 ways_to_write(module)[how](hosts, NEWS[size])
                 finished = interruption.count < number
             except Exception as exc:
-                assert "injected" in str(exc) or "injected" in str(exc.__cause__)  # noqa: PT017
+                assert "injected" in str(exc) or "injected" in str(exc.__cause__)  # noqa: PT017 - several causes are right here
         assert read(hosts) in (OLD, NEWS[size]), f"call {number}"
         # A mkstemp() that creates its file and fails is no real failure, it only hides the name.
         if interruption.struck != "mkstemp":
