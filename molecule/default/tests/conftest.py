@@ -32,16 +32,19 @@ def get(name: str, port: int, path: str):
         return json.load(answer)
 
 
+# Without what Molecule sets, such as where collections are.
+PLAIN = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MOLECULE_"))}
+
+
 def play(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
-    """Run ansible-playbook as a person would, without what Molecule sets, and return what it said."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MOLECULE_"))}
+    """Run ansible-playbook as a person would, and return what it said."""
     return subprocess.run(
         ["ansible-playbook", "-i", str(INVENTORY), *arguments],
         check=False,
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**plain, **environment},
+        env={**PLAIN, **environment},
     )
 
 

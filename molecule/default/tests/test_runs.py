@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from conftest import ROOT, changes, play
+from conftest import PLAIN, ROOT, changes, play
 
 
 def started(master) -> str:
@@ -17,9 +17,9 @@ def test_check_of_the_installed_collection_from_an_empty_directory_reports_no_ch
     collections, empty = tmp_path / "collections", tmp_path / "empty"
     empty.mkdir()
     galaxy = ["ansible-galaxy", "collection"]
-    subprocess.run([*galaxy, "build", "--output-path", tmp_path], check=True, cwd=ROOT)
+    subprocess.run([*galaxy, "build", "--output-path", tmp_path], check=True, cwd=ROOT, env=PLAIN)
     [archive] = tmp_path.glob("aurora-cluster-*.tar.gz")
-    subprocess.run([*galaxy, "install", "-p", collections, archive], check=True, cwd=empty)
+    subprocess.run([*galaxy, "install", "-p", collections, archive], check=True, cwd=empty, env=PLAIN)
     result = play("--check", "--diff", "aurora.cluster.site", cwd=empty, ANSIBLE_COLLECTIONS_PATH=str(collections))
     assert result.returncode == 0, result.stdout + result.stderr
     counted = changes(result)
