@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ADDRESSES, machine
+from conftest import CLUSTER
 
 DAEMONS = {
     "zookeeper": [("zookeeper", 2181, "zookeeper")],
@@ -21,7 +21,7 @@ EACH = [(name, *daemon) for name, daemons in DAEMONS.items() for daemon in daemo
 
 @pytest.mark.parametrize(("name", "unit", "port", "user"), EACH)
 def test_daemon_runs_as_its_user_and_starts_at_boot(name, unit, port, user):
-    host = machine(name)
+    host = CLUSTER.machine(name)
     assert host.service(unit).is_running
     assert host.service(unit).is_enabled
     pid = host.check_output(f"systemctl show --property=MainPID --value {unit}")
@@ -31,7 +31,7 @@ def test_daemon_runs_as_its_user_and_starts_at_boot(name, unit, port, user):
 
 @pytest.mark.parametrize(("name", "unit", "port", "user"), EACH)
 def test_settings_are_read_and_not_for_everyone(name, unit, port, user):
-    host = machine(name)
+    host = CLUSTER.machine(name)
     settings = host.file(f"/etc/default/{unit}-cluster")
     assert (settings.mode, settings.user, settings.group) == (0o640, "root", user)
     host.run_expect([0], f"sha256sum --check --status /run/aurora-cluster/{unit}.service.sha256")
@@ -39,14 +39,14 @@ def test_settings_are_read_and_not_for_everyone(name, unit, port, user):
 
 @pytest.mark.parametrize("name", list(DAEMONS))
 def test_machine_has_no_failed_unit(name):
-    assert machine(name).check_output("systemctl --failed --plain --no-legend") == ""
+    assert CLUSTER.machine(name).check_output("systemctl --failed --plain --no-legend") == ""
 
 
 @pytest.mark.parametrize("name", list(DAEMONS))
 def test_every_name_resolves_to_the_machine_of_that_name(name):
     for other in DAEMONS:
-        found = machine(name).check_output(f"getent ahostsv4 {other} | head -n 1 | cut -d ' ' -f 1")
-        assert found == ADDRESSES[other]
+        found = CLUSTER.machine(name).check_output(f"getent ahostsv4 {other} | head -n 1 | cut -d ' ' -f 1")
+        assert found == CLUSTER.addresses[other]
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_every_name_resolves_to_the_machine_of_that_name(name):
 )
 def test_units_of_another_role_are_masked(name, units):
     for unit in units:
-        assert machine(name).run(f"systemctl is-enabled {unit}").stdout.strip() == "masked"
+        assert CLUSTER.machine(name).run(f"systemctl is-enabled {unit}").stdout.strip() == "masked"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from conftest import ADDRESSES
+from conftest import CLUSTER
 
 # Nothing of the browser's own may go out, and the names in the pages are those of the machines.
 QUIET = [
@@ -24,7 +24,7 @@ QUIET = [
 @pytest.fixture
 def page(tmp_path):
     """Open a page by a machine's name and return its document after its scripts have run."""
-    rules = ",".join(f"MAP {name} {address}" for name, address in ADDRESSES.items())
+    rules = ",".join(f"MAP {name} {address}" for name, address in CLUSTER.addresses.items())
 
     def open_page(url: str) -> str:
         return subprocess.run(

@@ -3,20 +3,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-import testinfra
 import yaml
+from scenario import Scenario
 
-SCENARIO = Path(__file__).parents[1]
-ROOT = SCENARIO.parents[1]
-STATE = Path("/var/lib/aurora-cluster/mol-hosts")
+THREE = Scenario("mol-hosts", Path(__file__).parents[1] / "inventory.yml")
 MACHINES = ["linked", "mounted", "adopting"]
-SUBNET = re.search(r"HostName (\d+\.\d+\.\d+)\.2\n", (STATE / "ssh_config").read_text()).group(1)
+SUBNET = THREE.addresses["linked"].rpartition(".")[0]
 ADDRESSES = {name: f"{SUBNET}.{number}" for number, name in enumerate(MACHINES, 2)}
 ENTRIES = f"""\
 {SUBNET}.2\tlinked.mol.example.org linked
@@ -29,7 +26,7 @@ BLOCK = f"# BEGIN aurora.cluster hosts: mol-hosts\n{ENTRIES}# END aurora.cluster
 
 @pytest.fixture(scope="module")
 def machines():
-    return {name: testinfra.get_host(f"ssh://{name}", ssh_config=str(STATE / "ssh_config")) for name in MACHINES}
+    return {name: THREE.machine(name) for name in MACHINES}
 
 
 def text(machine, path="/etc/hosts"):
@@ -37,22 +34,14 @@ def text(machine, path="/etc/hosts"):
     return machine.run("cat %s", path).stdout_bytes.decode("latin-1")
 
 
-def start(*arguments, playbook="hosts.yml"):
-    command = ["ansible-playbook", ROOT / "playbooks" / playbook, "-i", SCENARIO / "inventory.yml", *arguments]
-    # Without what Molecule sets, such as colours between the words.
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MOLECULE_"))}
-    return subprocess.Popen(command, cwd=ROOT, env=plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
 def play(*arguments, playbook="hosts.yml", expected=0):
-    process = start(*arguments, playbook=playbook)
-    output = process.communicate(timeout=120)[0]
-    assert process.returncode == expected, output
-    return output
+    run = THREE.play(f"playbooks/{playbook}", *arguments)
+    assert run.status == expected, run.said
+    return run.said
 
 
 def play_both(*arguments):
-    runs = [start("-e", f"hosts_block={name}", *arguments) for name in ("one", "two")]
+    runs = [THREE.start("playbooks/hosts.yml", "-e", f"hosts_block={name}", *arguments) for name in ("one", "two")]
     outputs = [run.communicate(timeout=120)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import MADE, agents, daemons, get, machine, package
+from conftest import FOUR, MADE, agents, daemons, package
 
 OURS = {
     "north": ("mesos-master.service", "/usr/sbin/mesos-master"),
@@ -31,7 +31,7 @@ def test_every_machine_has_the_package_of_its_source():
 @pytest.mark.parametrize("name", OURS)
 def test_our_unit_takes_the_place_of_the_packages(name):
     unit, program = OURS[name]
-    host = machine(name)
+    host = FOUR.machine(name)
     assert host.check_output(f"systemctl show --property=FragmentPath --value {unit}") == f"/etc/systemd/system/{unit}"
     assert "mesos-init-wrapper" not in host.check_output(f"systemctl cat {unit}")
     assert host.service(unit).is_enabled
@@ -42,32 +42,32 @@ def test_a_package_that_started_its_daemons_left_none_of_them_running():
     """The wrapper's own trace says that they were started, so that this shows something."""
     for name in ("north", "south", "west"):
         for kind in ("master", "slave"):
-            assert machine(name).file(f"/var/lib/mesos/{kind}-was-started-by-the-wrapper").exists
-    assert machine("south").run("pgrep -f /usr/sbin/mesos").rc == 1
+            assert FOUR.machine(name).file(f"/var/lib/mesos/{kind}-was-started-by-the-wrapper").exists
+    assert FOUR.machine("south").run("pgrep -f /usr/sbin/mesos").rc == 1
     for name in MASKED:
-        assert machine(name).run("pgrep -f mesos-init-wrapper").rc == 1
-        assert machine(name).check_output("systemctl --failed --plain --no-legend") == ""
+        assert FOUR.machine(name).run("pgrep -f mesos-init-wrapper").rc == 1
+        assert FOUR.machine(name).check_output("systemctl --failed --plain --no-legend") == ""
 
 
 @pytest.mark.parametrize(("name", "unit"), [(name, unit) for name, units in MASKED.items() for unit in units])
 def test_units_that_are_not_for_this_machine_are_masked(name, unit):
-    host = machine(name)
+    host = FOUR.machine(name)
     assert host.run(f"systemctl is-enabled {unit}").stdout.strip() == "masked"
     assert host.run(f"systemctl is-active {unit}").stdout.strip() != "active"
 
 
 def test_the_packages_own_wrapper_settings_were_not_refused_and_do_not_count():
-    assert machine("north").file("/etc/mesos-master/quorum").content_string == "1\n"
-    assert machine("west").file("/etc/mesos-slave/work_dir").content_string == "/var/lib/mesos\n"
-    assert machine("east").file("/etc/mesos-agent/work_dir").content_string == "/var/lib/mesos\n"
-    assert get("north", 5050, "/flags")["flags"]["work_dir"] == "/var/lib/mesos/master"
+    assert FOUR.machine("north").file("/etc/mesos-master/quorum").content_string == "1\n"
+    assert FOUR.machine("west").file("/etc/mesos-slave/work_dir").content_string == "/var/lib/mesos\n"
+    assert FOUR.machine("east").file("/etc/mesos-agent/work_dir").content_string == "/var/lib/mesos\n"
+    assert FOUR.get("north", 5050, "/flags")["flags"]["work_dir"] == "/var/lib/mesos/master"
     for name in ("east", "west"):
-        assert get(name, 5051, "/flags")["flags"]["work_dir"] == "/var/lib/mesos/agent"
+        assert FOUR.get(name, 5051, "/flags")["flags"]["work_dir"] == "/var/lib/mesos/agent"
 
 
 def test_the_agents_of_the_inventory_are_registered_and_no_other():
     assert agents() == {"east": True, "west": True}
-    assert get("south", 8081, "/vars.json")["framework_registered"] == 1
+    assert FOUR.get("south", 8081, "/vars.json")["framework_registered"] == 1
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_the_agents_of_the_inventory_are_registered_and_no_other():
     [("east", "linux", "cgroups/cpu,cgroups/mem"), ("west", "posix", "posix/cpu,posix/mem")],
 )
 def test_an_agent_contains_tasks_as_its_machine_can(name, launcher, isolation):
-    settings = machine(name).file("/etc/default/mesos-agent-cluster").content_string
+    settings = FOUR.machine(name).file("/etc/default/mesos-agent-cluster").content_string
     assert f'\nMESOS_LAUNCHER="{launcher}"\n' in settings
     assert f'\nMESOS_ISOLATION="{isolation}"\n' in settings
-    flags = get(name, 5051, "/flags")["flags"]
+    flags = FOUR.get(name, 5051, "/flags")["flags"]
     assert (flags["launcher"], flags["isolation"]) == (launcher, isolation)
 
 
 def test_a_directory_is_a_source_that_needs_no_other():
-    host = machine("west")
+    host = FOUR.machine("west")
     assert host.check_output("grep -rhE '^(deb|Types)' /etc/apt --include=*.list --include=*.sources") == (
         "deb [trusted=yes] file:/var/lib/aurora-cluster/packages ./"
     )
@@ -92,7 +92,7 @@ def test_a_directory_is_a_source_that_needs_no_other():
 
 
 def test_a_repository_is_described_once_with_its_key():
-    host = machine("east")
+    host = FOUR.machine("east")
     [file] = host.check_output("grep -rl :8087/repository /etc/apt/sources.list.d").splitlines()
     assert "Signed-By: " in host.file(file).content_string
     host.run_expect([0], "apt-get check")

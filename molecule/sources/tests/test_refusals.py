@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conftest import MADE, SOURCES, URL, machine, package, play, refused
+from conftest import FOUR, MADE, SOURCES, URL, package, refused
 
 WRONG = "sha256:" + "0" * 64
 
@@ -39,15 +39,16 @@ def test_a_wrong_checksum_of_a_download_stops_the_role():
 
 def test_a_persons_wrapper_settings_are_refused_by_name_and_can_be_ignored():
     setting = "/etc/mesos-master/offer_timeout"
-    machine("north").check_output(f"echo 5mins >{setting}")
+    FOUR.machine("north").check_output(f"echo 5mins >{setting}")
     try:
         said = refused("mesos_master.yml", "north")
         assert f"north: {setting} are settings for the start wrapper" in said
         assert "mesos_master_options" in said
-        status, changed, said = play("mesos_master.yml", "north", mesos_master_wrapper_settings="ignore")
-        assert (status, changed) == (0, {"north": 0}), said
+        ignored = {"mesos_master_wrapper_settings": "ignore"}
+        run = FOUR.play("playbooks/mesos_master.yml", "-l", "north", variables=ignored)
+        assert (run.status, run.changed) == (0, {"north": 0}), run.said
     finally:
-        machine("north").check_output(f"rm {setting}")
+        FOUR.machine("north").check_output(f"rm {setting}")
 
 
 def test_a_java_that_is_not_there_is_refused():
@@ -57,17 +58,15 @@ def test_a_java_that_is_not_there_is_refused():
 
 def test_a_package_that_needs_python2_is_named_with_what_it_needs():
     source = {"deb": str(SOURCES / MADE["python2"]["file"]), "checksum": MADE["python2"]["checksum"]}
-    status, _changed, said = play(
-        "mesos_slave.yml",
-        "east",
-        mesos_slave_executor_package_source=source,
-        mesos_slave_executor_package_version=MADE["python2"]["version"],
-    )
-    assert status != 0
-    assert (
-        "east: mesos_slave_executor could not install aurora-executor 0.22.0 (mesos_slave_executor_package_name" in said
-    )
-    assert "Depends: python2.7" in said
+    wanted = {
+        "mesos_slave_executor_package_source": source,
+        "mesos_slave_executor_package_version": MADE["python2"]["version"],
+    }
+    run = FOUR.play("playbooks/mesos_slave.yml", "-l", "east", variables=wanted)
+    assert run.status != 0
+    assert "east: mesos_slave_executor could not install aurora-executor 0.22.0" in run.words
+    assert "(mesos_slave_executor_package_name" in run.words
+    assert "Depends: python2.7" in run.words
     assert package("east", "aurora-executor") == MADE["executor"]["version"]
 
 
