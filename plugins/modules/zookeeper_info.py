@@ -12,7 +12,8 @@ short_description: Ask a ZooKeeper server what it is
 description:
   - Sends the four letter word C(srvr), the only one that every server since 3.5.3 answers unasked, and reads the answer.
   - A server that runs but has found no quorum answers without a mode; RV(mode) is then V(none).
-  - A server that does not answer is not an error of this module. RV(mode) is then V(down) and RV(message) says why.
+  - A server that does not answer is not an error of this module. RV(mode) is then V(silent) when the time was up, which says nothing
+    about whether it serves others, else V(down); RV(message) says why.
 options:
   host:
     description: The server's name or address, seen from where the module runs.
@@ -49,7 +50,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 mode:
-  description: What the server is, V(leader), V(follower), V(observer), V(standalone), V(none) or V(down).
+  description: What the server is, V(leader), V(follower), V(observer), V(standalone), V(none), V(silent) or V(down).
   returned: always
   type: str
 version:
@@ -81,7 +82,7 @@ def parse(answer: str) -> dict[str, str]:
 
 
 def ask(host: str, port: int, timeout: float) -> dict[str, str]:
-    """Return the parsed answer; a server that cannot be asked is down, never an exception."""
+    """Return the parsed answer; a server that cannot be asked is silent or down, never an exception."""
     try:
         with socket.create_connection((host, port), timeout=timeout) as connection:
             connection.sendall(b"srvr")
@@ -89,7 +90,8 @@ def ask(host: str, port: int, timeout: float) -> dict[str, str]:
             while chunk := connection.recv(4096):
                 answer += chunk
     except OSError as error:
-        return {"mode": "down", "version": "", "message": f"{host}:{port}: {error}"}
+        mode = "silent" if isinstance(error, TimeoutError) else "down"
+        return {"mode": mode, "version": "", "message": f"{host}:{port}: {error}"}
     return parse(answer.decode("utf-8", "replace"))
 
 

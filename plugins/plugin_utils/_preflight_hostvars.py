@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleError
-from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_inventory import UNRESOLVED, cluster_hosts
+from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_inventory import Unresolved, cluster_hosts
 from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_variables import role_of
+from jinja2 import Undefined, UndefinedError
 
 ADDRESS_VARIABLES = ("ansible_host", "ansible_port", "cluster_address")
 
@@ -18,7 +19,12 @@ def plain_groups(groups):
 
 
 def plain(value):
-    """Return ordinary dictionaries and lists: Ansible's own carry all variables with them, whenever they are copied."""
+    """Return ordinary dictionaries and lists: Ansible's own carry all variables with them, whenever they are copied.
+
+    Raises UndefinedError for a template that has no value.
+    """
+    if isinstance(value, Undefined):
+        str(value)
     if isinstance(value, Mapping):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -39,8 +45,8 @@ def plain_hosts(hostvars, groups, roles):
             if name in ADDRESS_VARIABLES or role_of(name, roles):
                 try:
                     hosts[host][name] = plain(variables[name])
-                except AnsibleError:
-                    hosts[host][name] = UNRESOLVED
+                except (AnsibleError, UndefinedError) as error:
+                    hosts[host][name] = Unresolved(" ".join(str(error.__cause__ or error).split()))
     return hosts
 
 

@@ -41,8 +41,13 @@ PORTS = {
         "aurora_scheduler_libprocess_port": "aurora-scheduler.service",
     },
 }
-# The value of a variable that is set to a template which has no answer before its role runs.
-UNRESOLVED = object()
+
+
+class Unresolved:
+    """The value of a variable that is set to a template which has no answer before its role runs, and the reason."""
+
+    def __init__(self, reason=""):
+        self.reason = reason
 
 
 class Problems:
@@ -135,8 +140,12 @@ def check_addresses(hosts, groups, problems):
         variables = hosts[host]
         name = "cluster_address" if "cluster_address" in variables else "ansible_host"
         address = variables.get(name)
-        if address is UNRESOLVED:
-            problems.add("%s is set to a template that has no value: set it to the machine's address" % name, host)
+        if isinstance(address, Unresolved):
+            problems.add(
+                "%s is set to a template that has no value (%s): set it to the machine's address"
+                % (name, address.reason),
+                host,
+            )
             continue
         if not address:
             problems.add(
@@ -148,7 +157,7 @@ def check_addresses(hosts, groups, problems):
         except HostsError as error:
             problems.add("%s: %s; set cluster_address to the address its peers reach it at" % (name, error), host)
         door = variables.get("ansible_host")
-        if door and door is not UNRESOLVED:
+        if door and not isinstance(door, Unresolved):
             doors[str(door), str(variables.get("ansible_port") or 22)].append(host)
     for address, sharing in homes.items():
         if len(sharing) > 1:
@@ -172,7 +181,7 @@ def check_zookeeper_ids(hosts, groups, problems):
     taken = defaultdict(list)
     for host in members:
         value = hosts[host].get("zookeeper_id")
-        if value is UNRESOLVED:
+        if isinstance(value, Unresolved):
             continue
         if value is None:
             problems.add(

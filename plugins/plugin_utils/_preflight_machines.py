@@ -48,6 +48,12 @@ def check_system(facts, host, problems):
             "its processor is %s: use one of %s" % (facts.get("architecture", "unknown"), ", ".join(ARCHITECTURES)),
             host,
         )
+    if facts.get("effective_user_id") != 0:
+        problems.add(
+            "tasks run there as %s, and the roles need root: set ansible_become to true (with ansible_become_password if "
+            "sudo asks), or ansible_user to root" % facts.get("user_id", "an unknown user"),
+            host,
+        )
     version = facts.get("python", {}).get("version", {})
     found = (version.get("major", 0), version.get("minor", 0))
     if found < PYTHON_FLOOR:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
-from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_inventory import UNRESOLVED, cluster_hosts
+from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_inventory import Unresolved, cluster_hosts
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SHA256 = re.compile(r"sha256:[0-9a-fA-F]{64}")
@@ -129,7 +129,7 @@ def check_variables(hosts, groups, roles, problems):
                         or f": see roles/{role.name}/README.md for those it takes"
                     )
                     problems.add(f"{variable} is not a variable of the role {role.name}{hint}", host)
-            elif value is not UNRESOLVED:
+            elif not isinstance(value, Unresolved):
                 for error in type_errors(variable, value, role.options[variable]):
                     problems.add(f"{variable}: {error}", host)
         for role in roles.values():
@@ -257,7 +257,7 @@ def directory_problems(variable, directory, package, version, prefix):
 
 def file_problems(variable, place, checksum_variable, checksum):
     """Yield what is wrong with one file, a path on the controller or a URL, and its checksum."""
-    if UNRESOLVED in (place, checksum):
+    if isinstance(place, Unresolved) or isinstance(checksum, Unresolved):
         return
     if not place:
         yield f"{variable} is not set: set it to a path on this computer or a URL"

@@ -66,6 +66,17 @@ def test_a_sound_inventory_passes(preflight):
     assert "failed=0" in result.stdout
 
 
+def test_a_variable_may_refer_to_what_only_its_role_knows(preflight):
+    def change(groups):
+        groups["mesos_master"]["vars"] = {
+            "mesos_master_port": "{{ mesos_master_health_timeout }}",
+            "mesos_master_options": {"log_dir": "{{ mesos_master_work_dir }}/log"},
+        }
+
+    result = preflight(change, *INVENTORY_ONLY)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("sample", sorted(path.name for path in (ROOT / "inventory").glob("*.yml")))
 def test_the_sample_inventories_pass(sample):
     result = subprocess.run(
@@ -122,9 +133,14 @@ def wrong_type(groups):
     groups["aurora_scheduler"]["vars"] = {"aurora_scheduler_http_port": "eighty"}
 
 
+def address_without_value(groups):
+    groups["zookeeper"]["hosts"]["zookeeper"] = {"ansible_host": "{{ the_rack }}.2"}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (address_without_value, ["host zookeeper: ansible_host is set to a template that has no value", "'the_rack'"]),
         (no_agents, ["group mesos_slave is empty"]),
         (two_masters, ["group mesos_master: has 2 members (mesos-master, mesos-master2)"]),
         (one_address, ["hosts mesos-master and mesos-slave have one address, 127.0.0.12", "cluster_address"]),

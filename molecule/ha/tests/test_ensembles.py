@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import urllib.request
@@ -74,6 +75,41 @@ def test_the_loss_of_the_machine_that_leads_is_stood_and_made_good():
         assert sorted(modes(unit).values()) == ["follower", "follower", "leader"]
         assert {name for name, when in starts(unit).items() if when != was[name]} == {lost}
     assert task()["assignedTask"]["taskId"] == running["assignedTask"]["taskId"]
+
+
+def test_a_member_that_is_too_busy_to_answer_is_not_taken_for_down():
+    """It would be restarted together with those that are down, beside a member that is busy for the same reason."""
+    busy = {unit: next(name for name, mode in modes(unit).items() if mode == "follower") for unit in MEMBERS}
+    for unit, name in busy.items():
+        THREE.machine(name).check_output(f"systemctl kill --signal=STOP {unit}")
+    try:
+        run = THREE.play("molecule/ha/probes.yml")
+    finally:
+        for unit, name in busy.items():
+            THREE.machine(name).check_output(f"systemctl kill --signal=CONT {unit}")
+    assert run.status == 0, run.said
+    seen = {line.split()[0]: line for line in re.findall(r"(\w+ [\w ]*_seen_[\w ]*)\.", run.said)}
+    for unit, name in busy.items():
+        assert f"{unit.replace('-', '_')}_seen_follower" in seen[name].split()
+    deadline = time.monotonic() + 60
+    while any(sorted(modes(unit).values()) != ["follower", "follower", "leader"] for unit in MEMBERS):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_nothing_is_restarted_where_a_machine_did_not_get_its_packages():
+    before = {unit: starts(unit) for unit in MEMBERS}
+    version = "{{ '9.9.9' if inventory_hostname == 'two' else '1.11.0-1' }}"
+    variables = {"mesos_master_package_version": version, "mesos_master_options": {"offer_timeout": "4mins"}}
+    playbooks = ["playbooks/install.yml", "playbooks/mesos_master.yml"]
+    run = THREE.play(*playbooks, "--limit", "one,two,three", variables=variables)
+    assert run.status != 0
+    assert "two: mesos_master could not install mesos 9.9.9 (mesos_master_package_name" in run.words
+    assert (
+        "two: not everything could be installed; the reason stands above. Nothing was started or restarted."
+        in run.words
+    )
+    assert {unit: starts(unit) for unit in MEMBERS} == before
 
 
 LOG = "/var/lib/aurora/scheduler/db"

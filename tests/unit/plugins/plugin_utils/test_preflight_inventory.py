@@ -101,7 +101,10 @@ def test_two_machines_behind_one_door():
         ({}, "has no address: set ansible_host"),
         ({"ansible_host": "node.example.org"}, "ansible_host: 'node.example.org' is not an IPv4 or IPv6 address"),
         ({"ansible_host": "10.0.0.77", "cluster_address": "10.0.0.999"}, "cluster_address: '10.0.0.999' is not"),
-        ({"cluster_address": preflight.UNRESOLVED}, "cluster_address is set to a template that has no value"),
+        (
+            {"cluster_address": preflight.Unresolved("no x")},
+            "cluster_address is set to a template that has no value (no x)",
+        ),
     ],
 )
 def test_an_address_that_is_none(variables, said):

@@ -11,6 +11,8 @@ DEBIAN = {
     "service_mgr": "systemd",
     "architecture": "x86_64",
     "python": {"version": {"major": 3, "minor": 11}},
+    "user_id": "debian",
+    "effective_user_id": 0,
 }
 NGINX = {"port": 5050, "address": "0.0.0.0", "pid": 812, "command": "nginx", "unit": "nginx.service"}
 DEFAULTS = {"mesos_master_port": 5050, "zookeeper_client_port": 2181}
@@ -51,6 +53,7 @@ def test_debian_with_systemd_is_what_we_want():
     [
         ("os_family", "RedHat", "the roles install Debian packages"),
         ("service_mgr", "sysvinit", "its services are run by sysvinit"),
+        ("effective_user_id", 1000, "tasks run there as debian, and the roles need root: set ansible_become to true"),
         ("architecture", "riscv64", "its processor is riscv64"),
         ("python", {"version": {"major": 3, "minor": 7}}, "its Python is 3.7: install 3.9 or newer"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.aurora.cluster.plugins.plugin_utils import _preflight_variables as preflight
-from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_inventory import UNRESOLVED, Problems
+from ansible_collections.aurora.cluster.plugins.plugin_utils._preflight_inventory import Problems, Unresolved
 
 GROUPS = {"aurora_cluster": ["a", "b"], "mesos_master": ["a"]}
 SPEC = """
@@ -173,7 +173,7 @@ def test_a_secret_is_not_shown(problems_of):
 def test_a_value_that_is_not_known_yet_is_left_to_the_role(problems_of):
     assert (
         problems_of(
-            mesos_master_port=UNRESOLVED, mesos_master_options=UNRESOLVED, mesos_master_package_source=UNRESOLVED
+            mesos_master_port=Unresolved(), mesos_master_options=Unresolved(), mesos_master_package_source=Unresolved()
         )
         == []
     )
