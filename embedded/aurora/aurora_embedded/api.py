@@ -3,6 +3,7 @@
 
 import collections
 import json
+import re
 import time
 
 from . import VERSION, store, web
@@ -64,7 +65,8 @@ class Api(web.Handler):
         values["framework_registered"] = int(program.state == "ACTIVE")
         values["zk_connection_state_CONNECTED"] = int(bool(program.zk and program.zk.connected))
         values |= {f"scheduler_lifecycle_{state}": int(program.state == state) for state in STATES}
-        values |= {f"flag_{k}": v for k, v in program.flags.given.items() if k != "zk_digest_credentials"}
+        given = {k: v for k, v in program.flags.given.items() if k != "zk_digest_credentials"}
+        values |= {f"flag_{k}": re.sub("//[^/]*@", "//", v) for k, v in given.items()}  # zk://user:password@…
         if program.scheduler:
             with program.scheduler.lock:
                 count = collections.Counter(task["status"] for task in program.scheduler.store.tasks.values())

@@ -50,7 +50,7 @@ def parse(argv):
     for word in argv:
         name, equals, text = word[1:].partition("=")
         if not word.startswith("-") or name not in specs:
-            problems.append(f"unknown flag {word}")
+            problems.append(f"unknown flag {word.partition('=')[0]}")
         elif not equals or name in given:
             problems.append(f"-{name} is given twice" if equals else f"-{name} needs a value: -{name}=VALUE")
         else:

@@ -19,8 +19,9 @@ class Offer:
         self.id, self.agent_id, self.hostname, self.launches = offer["id"], offer["agent_id"], offer["hostname"], []
         self.attributes = {"host": [self.hostname]}  # agents need no attribute of this name
         for attribute in offer.get("attributes", []):
-            value = attribute["text"]["value"] if "text" in attribute else f"{attribute['scalar']['value']:g}"
-            self.attributes.setdefault(attribute["name"], []).append(value)
+            for kind, form in (("text", "{}"), ("scalar", "{:g}")):  # upstream passes over ranges and sets too
+                if kind in attribute:
+                    self.attributes.setdefault(attribute["name"], []).append(form.format(attribute[kind]["value"]))
         usable = [r for r in offer["resources"] if "revocable" not in r and "disk" not in r]
         self.left = {r["name"]: r["scalar"]["value"] for r in usable if r["type"] == "SCALAR"}
         spans = [span for r in usable if r["name"] == "ports" for span in r["ranges"]["range"]]

@@ -26,6 +26,21 @@ sys.path.insert(0, str(SOURCE))
 # mesos-log wants an address of its own, and the computer's name need not resolve to one.
 os.environ["LIBPROCESS_IP"] = "127.0.0.1"
 
+MANDATORY = {
+    "cluster_name": "example",
+    "serverset_path": "/aurora/scheduler",
+    "zk_endpoints": "zk1:2181,zk2:2181",
+    "mesos_master_address": "zk://zk1:2181/mesos",
+    "backup_dir": "/tmp/backups",
+    "native_log_file_path": "/tmp/db",
+    "native_log_zk_group_path": "/aurora/replicated-log",
+    "thermos_executor_path": "/usr/share/aurora/bin/thermos_executor.pex",
+}
+
+
+def words(**more):
+    return [f"-{name}={value}" for name, value in {**MANDATORY, **more}.items()]
+
 
 def unpack(pattern, target, remedy):
     found = sorted(PACKAGES.glob(pattern))
