@@ -46,8 +46,11 @@ def _state(units: list[str], answer: Mapping[str, object] | None) -> str:
         return "not asked"
     if answer.get("unreachable"):
         return "unreachable"
-    found = dict(zip(units, answer.get("stdout_lines", []), strict=False))
-    bad = [f"{unit} {state}" for unit, state in found.items() if state != "active"]
+    states = answer.get("stdout_lines", [])
+    if len(states) != len(units):
+        reason = str(answer.get("stderr") or answer.get("msg") or "").strip()
+        return f"unknown: {reason.splitlines()[0]}" if reason else "unknown"
+    bad = [f"{unit} {state}" for unit, state in zip(units, states, strict=True) if state != "active"]
     return ", ".join(bad) or "running"
 
 
