@@ -17,7 +17,8 @@ import re
 
 BLOCK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 RELEASED = re.compile(rb"([^#]*)# aurora\.cluster released \[([^\]]*)\] from: (.*)", re.DOTALL)
-TOKEN = re.compile(rb"(\s+)(\S+)")
+# Starting only where blanks start keeps a long run of them from being tried from each of its places.
+TOKEN = re.compile(rb"(?<!\s)(\s+)(\S+)")
 
 
 def split_lines(content):
@@ -72,10 +73,11 @@ def release(original, released):
     return left + (b" " if left else b"") + b"# aurora.cluster released [" + listed + b"] from: " + original
 
 
-def unrelease(body):
+def unrelease(body: bytes) -> tuple[bytes, dict[str, list[bytes]]]:
     """Return (the line as it was, {block: [name, ...]} taken off it).
 
-    Where somebody has edited what is left of the line since, that edit is kept and the names are put back behind it.
+    Where somebody has edited what is left of the line since, that edit is kept, and the names and the comment the line
+    had are put back behind it.
     """
     match = RELEASED.fullmatch(body)
     if not match:
@@ -94,11 +96,15 @@ def unrelease(body):
     return _merge(left.rstrip(), original, released), released
 
 
-def _merge(left, original, released):
+def _merge(left: bytes, original: bytes, released: dict[str, list[bytes]]) -> bytes:
     """The line an edited remainder stands for: with the released names again, if it is still the same address."""
     now, then = left.split(), original.split()
-    if not now or not then or now[0] != then[0]:
-        return left or original
+    if not now:
+        return original
+    length = len(original.split(b"#", 1)[0].rstrip())
+    comment = original[length:]
+    if not then or now[0] != then[0]:
+        return left + comment
     present = {fold(token) for token in now[1:]}
     names = {fold(name): name for part in released.values() for name in part}
-    return b" ".join([left] + [name for folded, name in names.items() if folded not in present])
+    return b" ".join([left] + [name for folded, name in names.items() if folded not in present]) + comment

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import time
+
 import pytest
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_lines import (
     parse_entry,
@@ -65,6 +67,15 @@ def test_two_blocks_share_a_line_whatever_the_order():
         # nothing left of it
         (b"# aurora.cluster released [blue=alpha] from: 127.0.1.1 alpha localhost",
          b"127.0.1.1 alpha localhost"),
+        # the same, where the line ends in a comment
+        (b"127.0.1.1 printer lab # aurora.cluster released [blue=alpha] from: 127.0.1.1 alpha printer # office, ask Eve",
+         b"127.0.1.1 printer lab alpha # office, ask Eve"),
+        (b"10.1.1.1 printer # aurora.cluster released [blue=alpha] from: 127.0.1.1 alpha printer\t# office, ask Eve",
+         b"10.1.1.1 printer\t# office, ask Eve"),
+        (b"127.0.1.1 lab # aurora.cluster released [blue=alpha] from: 127.0.1.1 alpha #",
+         b"127.0.1.1 lab alpha #"),
+        (b"# aurora.cluster released [blue=alpha] from: 127.0.1.1 alpha beta # office",
+         b"127.0.1.1 alpha beta # office"),
     ],
 )  # fmt: skip
 def test_a_line_edited_since_keeps_the_edit(edited, expected):
@@ -84,6 +95,15 @@ def test_a_line_edited_since_keeps_the_edit(edited, expected):
 )
 def test_what_only_looks_like_a_released_line_is_left_alone(body):
     assert unrelease(body) == (body, {})
+
+
+def test_a_long_run_of_blanks_costs_no_time():
+    line = b"127.0.1.1 alpha beta" + b" " * 50_000
+    begun = time.process_time()
+    assert release(line, {"blue": [b"alpha"]}).startswith(
+        b"127.0.1.1 beta # aurora.cluster released [blue=alpha] from: "
+    )
+    assert time.process_time() - begun < 1
 
 
 names = st.lists(st.sampled_from([b"alpha", b"BETA", b"beta", b"gamma.x"]), min_size=1, max_size=4)
