@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
+
+# A secret's name up to what stands before its value, in JSON also "key": "password", and the user and password of a URL.
+SECRET = re.compile(r"(?:credential|password|secret)[\w.-]*\\*[\"']?\s*[=:,]|://[^/]*@", re.IGNORECASE)
 
 
 def _text(value: object) -> str:
@@ -35,13 +39,27 @@ def mesos_pairs(value: Mapping[str, object]) -> str:
 
 
 def command_flags(flags: Mapping[str, object], prefix: str = "--") -> str:
-    """Turn flags into words of a command line: '--port=1338 --mesos-root=/var/lib/mesos'.
+    """Turn flags into the value of a variable that a unit's command names: '--port=1338 --mesos-root=/var/lib/mesos'.
 
-    A word is quoted where it has to be; a shell and systemd take the quotes off alike.
+    systemd takes $VARIABLE apart and takes off quotes as a shell does, but backslashes within single quotes too.
     """
-    return " ".join(shlex.quote(f"{prefix}{name}={_text(value)}") for name, value in _pairs(flags, "command_flags"))
+    words = (f"{prefix}{name}={_text(value)}" for name, value in _pairs(flags, "command_flags"))
+    return " ".join(shlex.quote(word).replace("\\", "\\\\") for word in words)
+
+
+def holds_secret(environment: Mapping[str, object]) -> bool:
+    """Tell whether there is a secret among a daemon's settings, so that a task can keep them to itself.
+
+    That is a name with credential, password or secret in it, of a variable, flag or key in JSON, or a URL with a user.
+    """
+    return any(SECRET.search(f"{name}={_text(value)}") for name, value in _pairs(environment, "holds_secret"))
 
 
 class FilterModule:
     def filters(self) -> dict[str, object]:
-        return {"mesos_environment": mesos_environment, "mesos_pairs": mesos_pairs, "command_flags": command_flags}
+        return {
+            "mesos_environment": mesos_environment,
+            "mesos_pairs": mesos_pairs,
+            "command_flags": command_flags,
+            "holds_secret": holds_secret,
+        }
