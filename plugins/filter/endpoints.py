@@ -8,6 +8,8 @@ change of the hosts file and not of any daemon's configuration.
 
 from __future__ import annotations
 
+import re
+
 from ansible.errors import AnsibleFilterError
 
 
@@ -32,6 +34,11 @@ def zk_url(group: list[str], path: str, port: int = 2181) -> str:
     return f"zk://{zk_endpoints(group, port)}{path}"
 
 
+def without_userinfo(url: str) -> str:
+    """Return a URL without the user and password in it, for a message that a person reads."""
+    return re.sub("://[^/]*@", "://", url)
+
+
 def quorum(group: list[str]) -> int:
     """Return the smallest majority of a group's members: 1 of 1, 2 of 3, 3 of 5."""
     return len(_members(group, "quorum")) // 2 + 1
@@ -39,4 +46,9 @@ def quorum(group: list[str]) -> int:
 
 class FilterModule:
     def filters(self) -> dict[str, object]:
-        return {"zk_endpoints": zk_endpoints, "zk_url": zk_url, "quorum": quorum}
+        return {
+            "zk_endpoints": zk_endpoints,
+            "zk_url": zk_url,
+            "without_userinfo": without_userinfo,
+            "quorum": quorum,
+        }
