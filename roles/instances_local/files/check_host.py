@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find out whether this computer can run the wanted machines, without changing anything.
+"""Find out whether this computer can run the wanted machines, and leave nothing behind but enabled cgroup controllers.
 
 Reads the wish as JSON from standard input and answers with JSON: problems (it cannot work), notes (it works, but not
 fully), extra (machines that exist and are not wanted) and facts about the computer that the role works with.
@@ -72,7 +72,55 @@ def kernel_problems(directory: pathlib.Path) -> list[str]:
     return problems
 
 
-def cgroup_state(root: pathlib.Path = pathlib.Path("/sys/fs/cgroup")) -> tuple[list[str], list[str]]:
+def limit_obstacle(tree: pathlib.Path, file: str, enable: str = "") -> str:
+    """Return what keeps this file of a cgroup from being set, tried in a cgroup made for it, or nothing."""
+    scratch = tree / f"aurora-cluster-trial-{os.getpid()}"
+    try:
+        if enable:
+            # Stays enabled: by the end of the trial another set's machines may rely on it.
+            (tree / "cgroup.subtree_control").write_text(f"+{enable}\n", encoding="ascii")
+        scratch.mkdir()
+        try:
+            (scratch / file).write_text((scratch / file).read_text(encoding="ascii"), encoding="ascii")
+        finally:
+            scratch.rmdir()
+    except OSError as error:
+        return f"{file} cannot be set below {tree} ({error.strerror})"
+    return ""
+
+
+def unified_obstacle(tree: pathlib.Path, controller: str, file: str, under_systemd: bool) -> str:
+    """Return what keeps a controller of version 2 from limiting machines, or nothing."""
+    offered = tree / "cgroup.controllers"
+    if not offered.exists() or controller not in offered.read_text(encoding="ascii").split():
+        return f"this kernel offers no {controller} controller"
+    if under_systemd:
+        return ""  # the tree is systemd's, which enables what is offered
+    # The kernel's own root has no type, and it alone may hold processes and enable controllers for cgroups below.
+    if (tree / "cgroup.type").exists() and (tree / "cgroup.procs").read_text(encoding="ascii").strip():
+        return f"the cgroup {tree} holds processes, as it does in a container"
+    return limit_obstacle(tree, file, controller)
+
+
+def unenforced_limits(root: pathlib.Path, unified: bool, under_systemd: bool) -> list[str]:
+    """Return a note for each limit of the machines that will not hold."""
+    notes = []
+    for option, controller, v1, v2 in (
+        ("cpus", "cpu", "cpu.cfs_quota_us", "cpu.max"),
+        ("memory", "memory", "memory.limit_in_bytes", "memory.max"),
+    ):
+        if not unified and (root / controller).is_dir():
+            obstacle = limit_obstacle(root / controller, v1)
+        else:
+            obstacle = unified_obstacle(root if unified else root / "unified", controller, v2, under_systemd)
+        if obstacle:
+            notes.append(f"{obstacle}, so instances_local_{option} is not enforced")
+    return notes
+
+
+def cgroup_state(
+    root: pathlib.Path = pathlib.Path("/sys/fs/cgroup"), under_systemd: bool = os.path.isdir("/run/systemd/system")
+) -> tuple[list[str], list[str]]:
     """Return problems and notes about the cgroup trees."""
     unified = (root / "cgroup.controllers").exists()
     if not unified and not (root / "systemd").is_dir() and not (root / "unified").is_dir():
@@ -82,22 +130,7 @@ def cgroup_state(root: pathlib.Path = pathlib.Path("/sys/fs/cgroup")) -> tuple[l
         ], []
     if not os.access(root / ("cgroup.procs" if unified else "systemd"), os.W_OK):
         return [f"{root} is read-only here, as in a container that may not make cgroups"], []
-    if unified:
-        have = set((root / "cgroup.controllers").read_text(encoding="ascii").split())
-    else:
-        have = {
-            name
-            for name, file in {"memory": "memory/memory.limit_in_bytes", "cpu": "cpu/cpu.shares"}.items()
-            if (root / file).exists()
-        }
-    # Bandwidth limits are a kernel option of their own on v1; the root cgroup does not show them, a lower one would.
-    missing = sorted({"memory", "cpu"} - have)
-    notes = [
-        f"this kernel offers no {name} controller, so instances_local_{option} is not enforced"
-        for name, option in (("cpu", "cpus"), ("memory", "memory"))
-        if name in missing
-    ]
-    return [], notes
+    return [], unenforced_limits(root, unified, under_systemd)
 
 
 def route_problems(wish: dict, routes: str) -> list[str]:

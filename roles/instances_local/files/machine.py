@@ -67,12 +67,14 @@ def own_cgroups() -> dict[str, str]:
     return groups
 
 
-def write(path: pathlib.Path, value: object) -> None:
+def write(path: pathlib.Path, value: object) -> bool:
     """Set a cgroup's value; a limit that this kernel does not offer is told and left out."""
     try:
         path.write_text(f"{value}\n", encoding="ascii")
     except OSError as error:
         print(f"machine: cannot set {path} to {value}: {error.strerror}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def make_directory(directory: pathlib.Path) -> None:
@@ -85,6 +87,21 @@ def make_directory(directory: pathlib.Path) -> None:
     return directory.mkdir(parents=True, exist_ok=True)
 
 
+def limit_unified(root: pathlib.Path, group: str, limits: dict[str, object]) -> None:
+    """Limit a cgroup of version 2, where each controller has to be enabled all the way down."""
+    # Only the kernel's own root, which has no type, may hold processes and enable controllers. Elsewhere memory would be
+    # refused, and cpu would leave cgroups below in which no process may be.
+    if limits and (root / "cgroup.type").exists() and (root / "cgroup.procs").read_text(encoding="ascii").strip():
+        print(f"machine: {root} holds processes, so nothing below it can be limited", file=sys.stderr, flush=True)
+        return
+    above = [root, *[root / parent for parent in reversed(pathlib.Path(group).parents[:-1])]]
+    for name, value in limits.items():
+        controller = name.partition(".")[0]
+        # One at a time: the kernel refuses a whole line for one controller that it lacks.
+        if all(write(parent / "cgroup.subtree_control", f"+{controller}") for parent in above):
+            write(root / group / name, value)
+
+
 def enter_cgroups(group: str, memory: str, cpus: float, under_systemd: bool) -> None:
     """Move into a cgroup of our own in every tree, and limit it. What systemd already did for the unit stays."""
     mounted = mounted_hierarchies()
@@ -95,11 +112,9 @@ def enter_cgroups(group: str, memory: str, cpus: float, under_systemd: bool) -> 
             continue
         directory = root / group
         make_directory(directory)
-        if controller == "" and "memory" not in mounted:
-            for parent in [root, *[root / part for part in (BASE, str(pathlib.Path(group).parent))]]:
-                write(parent / "cgroup.subtree_control", "+memory +cpu +pids")
-            write(directory / "memory.max", memory)
-            write(directory / "cpu.max", f"{quota} {CPU_PERIOD}")
+        if controller == "":
+            limits = {"memory.max": memory, "cpu.max": f"{quota} {CPU_PERIOD}"}
+            limit_unified(root, group, {name: limits[name] for name in limits if name.partition(".")[0] not in mounted})
         elif controller == "memory":
             write(directory / "memory.limit_in_bytes", memory)
         elif controller == "cpu":

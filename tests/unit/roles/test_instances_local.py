@@ -23,7 +23,6 @@ def load(name):
 
 
 check_host = load("check_host")
-machine = load("machine")
 wait_machines = load("wait_machines")
 
 ROUTES = """\
@@ -102,42 +101,6 @@ def test_existing_machines(tmp_path):
     assert extra == ["extra"]
 
 
-@pytest.fixture
-def tree(tmp_path):
-    """Make a cgroup tree of plain files: what the checks read of one."""
-
-    def make(*files, controllers=None):
-        for file in files:
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).touch()
-        if controllers is not None:
-            (tmp_path / "cgroup.controllers").write_text(controllers)
-            (tmp_path / "cgroup.procs").touch()
-        return tmp_path
-
-    return make
-
-
-def test_cgroup_trees_that_do(tree):
-    assert check_host.cgroup_state(tree(controllers="cpuset cpu io memory pids\n")) == ([], [])
-
-
-def test_version_1_does_too(tree):
-    root = tree("systemd/cgroup.procs", "memory/memory.limit_in_bytes", "cpu/cpu.shares")
-    assert check_host.cgroup_state(root) == ([], [])
-
-
-def test_a_missing_controller_is_a_note(tree):
-    problems, notes = check_host.cgroup_state(tree(controllers="cpu io pids\n"))
-    assert problems == []
-    assert notes == ["this kernel offers no memory controller, so instances_local_memory is not enforced"]
-
-
-def test_no_tree_for_systemd_is_a_problem(tree):
-    (problem,), _notes = check_host.cgroup_state(tree("memory/memory.limit_in_bytes"))
-    assert "mount -t cgroup -o none,name=systemd" in problem
-
-
 def test_a_user_without_rights_is_told_before_anything_else():
     drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     nobody = subprocess.run(
@@ -151,32 +114,6 @@ def test_a_user_without_rights_is_told_before_anything_else():
         "you are not root; run the playbook as root",
         "the group aurora_cluster has no hosts",
     ]
-
-
-HYBRID = """\
-tmpfs /sys/fs/cgroup tmpfs rw 0 0
-cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,relatime,cpu,cpuacct 0 0
-cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0
-cgroup /sys/fs/cgroup/pids cgroup rw,relatime,pids 0 0
-cgroup /sys/fs/cgroup/systemd cgroup rw,xattr,name=systemd 0 0
-cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0
-cgroup /srv/chroot/sys/fs/cgroup/freezer cgroup rw,freezer 0 0
-"""
-
-
-def test_trees_of_a_hybrid_host():
-    root = Path("/sys/fs/cgroup")
-    assert machine.hierarchies(HYBRID) == {
-        "cpu": root / "cpu,cpuacct",
-        "cpuacct": root / "cpu,cpuacct",
-        "memory": root / "memory",
-        "name=systemd": root / "systemd",
-        "": root / "unified",
-    }
-
-
-def test_tree_of_a_unified_host():
-    assert machine.hierarchies("cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\n") == {"": Path("/sys/fs/cgroup")}
 
 
 def prepare(directory, *options):
