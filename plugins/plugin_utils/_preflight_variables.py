@@ -154,8 +154,10 @@ def check_flags(hosts, groups, roles, problems):
                         for text in flag_problems(role, daemon, str(flag)):
                             problems.add(f"{name}: {text}", host)
                     if value is None or isinstance(value, (list, dict)) or "\n" in str(value):
+                        # Not shown, because it may be credentials.
+                        kind = "several" if isinstance(value, str) else value and f"a {type(value).__name__}"
                         problems.add(
-                            f"{name}: the value of {flag!r} must be one line of text, a number or a boolean, not {value!r}",
+                            f"{name}: the value of {flag!r} must be one line of text, a number or a boolean, not {kind}",
                             host,
                         )
 

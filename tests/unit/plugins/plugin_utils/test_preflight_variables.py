@@ -197,14 +197,21 @@ def test_a_required_value_is_missing(roles, problems_of):
         ("port", 5055, "'port' has a variable of its own: set mesos_master_port instead"),
         ("native_log_size", 5, "'native_log_size' has a variable of its own: set mesos_master_log_size instead"),
         ("quorum", None, "the value of 'quorum' must be one line of text, a number or a boolean, not None"),
-        ("cluster", "a\nb", "the value of 'cluster' must be one line"),
-        ("cluster", ["a"], "the value of 'cluster' must be one line"),
+        ("cluster", "a\nb", "the value of 'cluster' must be one line of text, a number or a boolean, not several"),
+        ("cluster", ["a"], "the value of 'cluster' must be one line of text, a number or a boolean, not a list"),
     ],
 )
 def test_flags_that_are_refused(problems_of, flag, value, said):
     (line,) = problems_of(mesos_master_options={flag: value})
     assert line.startswith("host a: mesos_master_options: ")
     assert said in line
+
+
+@pytest.mark.parametrize("value", ["aurora:hush\n", {"aurora": "hush"}, ["aurora:hush"]])
+def test_a_refused_value_is_not_shown_as_it_may_be_a_secret(problems_of, value):
+    (line,) = problems_of(mesos_master_options={"authenticate": value})
+    assert "the value of 'authenticate' must be one line" in line
+    assert "hush" not in line
 
 
 def test_flags_that_are_taken(problems_of):
