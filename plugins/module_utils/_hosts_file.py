@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import namedtuple
+from collections.abc import Iterable
 
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_entries import HostsError, as_dicts
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_lines import (
@@ -24,14 +25,24 @@ BEGIN = "# BEGIN aurora.cluster hosts: "
 END = "# END aurora.cluster hosts: "
 # Inside the block: the newline in front of it is ours, the file had none at its end.
 NO_NEWLINE = b"# the line above this block had no newline"
-MARKER = re.compile(rb"\s*#+\s*(BEGIN|END)\s+aurora\.cluster\s+hosts\b\s*:?\s*(.*?)\s*", re.IGNORECASE | re.DOTALL)
+MARKER = re.compile(rb"\s*#+\s*(BEGIN|END)\s+aurora\.cluster\s+hosts\b\s*:?\s*(.*)", re.IGNORECASE | re.DOTALL)
 HOSTMANAGER_BEGIN = b"## vagrant-hostmanager-start"
 HOSTMANAGER_END = b"## vagrant-hostmanager-end"
+HOSTMANAGER = "vagrant-hostmanager"
+# blockinfile, when it is not told otherwise.
+BLOCKINFILE = {
+    "writer": "blockinfile",
+    "marker": "# {mark} ANSIBLE MANAGED BLOCK",
+    "marker_begin": "BEGIN",
+    "marker_end": "END",
+}
 
 Request = namedtuple("Request", "block entries state format loopback on_conflict adopt")
 Plan = namedtuple("Plan", "content entries added removed kept released adopted warnings")
 # first and last are indexes of the marker lines.
 Region = namedtuple("Region", "name first last")
+# A line that begins or ends a block; an end may not tell the name.
+Marker = namedtuple("Marker", "index is_begin name")
 
 
 def check_block_name(name):
@@ -44,12 +55,16 @@ def to_text(value):
     return value.decode("utf-8", "backslashreplace")
 
 
+def line_numbers(indexes: Iterable[int]) -> str:
+    return ", ".join(str(index + 1) for index in indexes)
+
+
 def quoted(name):
     return repr(name) if name else "a block without id"
 
 
-def pair_markers(markers, what):
-    """Turn [(index, is_begin, name)] in file order into Regions, or raise naming every line that does not fit."""
+def pair_markers(markers: list[Marker], what: str) -> list[Region]:
+    """Turn Markers in file order into Regions, or raise HostsError naming every line that does not fit."""
     regions, problems, seen, opened = [], [], set(), None
     for index, is_begin, name in markers:
         if is_begin:
@@ -90,45 +105,58 @@ def find_blocks(bodies):
                 f"line {index + 1} looks like a marker of this module but is not exactly one: {to_text(body)!r}. "
                 "Nothing was changed: put it right or remove it by hand"
             )
-        markers.append((index, is_begin, name))
+        markers.append(Marker(index, is_begin, name))
     return {region.name: region for region in pair_markers(markers, "aurora.cluster blocks")}
 
 
-def hostmanager_markers(bodies):
+def hostmanager_markers(bodies: list[bytes]) -> list[Marker]:
     markers = []
     for index, body in enumerate(bodies):
         text = body.rstrip()
         if text == HOSTMANAGER_END:
-            markers.append((index, False, None))
+            markers.append(Marker(index, False, None))
         elif text == HOSTMANAGER_BEGIN or text.startswith(HOSTMANAGER_BEGIN + b" id:"):
-            markers.append((index, True, to_text(text.partition(b" id:")[2].strip())))
+            markers.append(Marker(index, True, to_text(text.partition(b" id:")[2].strip())))
     return markers
 
 
-def find_adopted(bodies, adopt):
+def blockinfile_lines(wanted: dict) -> tuple[str, bytes, bytes]:
+    """(what to call them, first line, last line) of the blocks an item of adopt means, or raise HostsError."""
+    marker = wanted["marker"]
+    begin, end = (marker.replace("{mark}", wanted[side]) for side in ("marker_begin", "marker_end"))
+    if begin == end:
+        raise HostsError(f"adopt: the marker {marker!r} must contain {{mark}}")
+    return f"blockinfile ({begin}, {end})", begin.encode(), end.encode()
+
+
+def foreign_markers(bodies: list[bytes], adopt: list[dict]) -> dict[str, list[Marker]]:
+    """The Markers of other programs, by what to call them: those that are known, and those the request adopts."""
+    found = {HOSTMANAGER: hostmanager_markers(bodies)}
+    for wanted in [BLOCKINFILE, *adopt]:
+        if wanted["writer"] == "blockinfile":
+            what, begin, end = blockinfile_lines(wanted)
+            found[what] = [
+                Marker(index, body == begin, to_text(begin) if body == begin else None)
+                for index, body in enumerate(bodies)
+                if body in (begin, end)
+            ]
+    return found
+
+
+def find_adopted(foreign: dict[str, list[Marker]], adopt: list[dict]) -> list[Region]:
     """The Regions other programs left and the request takes over."""
     regions = []
     for wanted in adopt:
-        if wanted["writer"] == "vagrant_hostmanager":
-            name = wanted.get("id") or ""
-            found = pair_markers(hostmanager_markers(bodies), "vagrant-hostmanager")
-            regions.extend(region for region in found if name in (region.name, "any"))
-            continue
-        marker = wanted["marker"]
-        begin, end = (marker.replace("{mark}", wanted[side]).encode() for side in ("marker_begin", "marker_end"))
-        if begin == end:
-            raise HostsError(f"adopt: the marker {marker!r} must contain {{mark}}")
-        markers = [
-            (index, body == begin, begin.decode() if body == begin else None)
-            for index, body in enumerate(bodies)
-            if body in (begin, end)
-        ]
-        regions.extend(pair_markers(markers, f"blockinfile ({marker})"))
+        hostmanager = wanted["writer"] == "vagrant_hostmanager"
+        what = HOSTMANAGER if hostmanager else blockinfile_lines(wanted)[0]
+        name = wanted.get("id") or ""
+        found = pair_markers(foreign[what], what)
+        regions.extend(region for region in found if not hostmanager or name in (region.name, "any"))
     return sorted(set(regions), key=lambda region: region.first)
 
 
-def check_nesting(blocks, adopted, foreign):
-    """Refuse regions that overlap: removing one would take part of the other."""
+def check_nesting(blocks: dict[str, Region], adopted: list[Region], foreign: dict[str, list[Marker]]) -> None:
+    """Refuse regions that overlap or have a foreign block in, around or across them: a part would go with the other."""
     regions = sorted([*blocks.values(), *adopted], key=lambda region: region.first)
     for outer, inner in zip(regions, regions[1:]):
         if inner.first <= outer.last:
@@ -136,15 +164,19 @@ def check_nesting(blocks, adopted, foreign):
                 f"the blocks on lines {outer.first + 1}-{outer.last + 1} and {inner.first + 1}-{inner.last + 1} are "
                 "nested. Nothing was changed: separate them by hand"
             )
-    for block in blocks.values():
-        before = [is_begin for index, is_begin, _name in foreign if index < block.first]
-        after = [is_begin for index, is_begin, _name in foreign if index > block.last]
-        inside = any(block.first < index < block.last for index, _is_begin, _name in foreign)
-        if inside or (before and before[-1] and after and not after[0]):
-            raise HostsError(
-                f"the block on lines {block.first + 1}-{block.last + 1} and one of vagrant-hostmanager are nested. "
-                "Nothing was changed: separate them by hand"
-            )
+    for region in regions:
+        for what, markers in foreign.items():
+            marks = [marker for marker in markers if region.first < marker.index < region.last]
+            before = [marker for marker in markers if marker.index < region.first][-1:]
+            after = [marker for marker in markers if marker.index > region.last][:1]
+            if before and after and before[0].is_begin and not after[0].is_begin:
+                marks = [*before, *after]
+            if marks:
+                raise HostsError(
+                    f"the block on lines {region.first + 1}-{region.last + 1} and one of {what} with a marker on "
+                    f"line {line_numbers(mark.index for mark in marks)} are nested. Nothing was changed: separate them "
+                    "by hand"
+                )
 
 
 def render_entries(request):
@@ -159,8 +191,10 @@ def render_entries(request):
     return lines
 
 
-def block_pairs(bodies, region, known):
-    """Return ([(address, name)], [index of a line that is neither an entry nor ours])."""
+def block_pairs(
+    bodies: list[bytes], region: Region, known: dict[bytes, list[tuple[str, str]]]
+) -> tuple[list[tuple[str, str]], list[int]]:
+    """Return ([(address, name)], [index of a line that holds anything but an entry])."""
     pairs, strange = [], []
     for index in range(region.first + 1, region.last):
         body = bodies[index]
@@ -171,7 +205,7 @@ def block_pairs(bodies, region, known):
         address = entry and parse_address(entry[0])
         if address:
             pairs.extend((str(address), to_text(name)) for name in entry[1])
-        elif body.strip() and body != NO_NEWLINE:
+        if body.strip() and body != NO_NEWLINE and (not address or b"#" in body):
             strange.append(index)
     return pairs, strange
 
@@ -251,8 +285,9 @@ def make_plan(content, request):
     lines = split_lines(content.replace(BOM, b"", 1) if bom else content)
     bodies = [split_eol(line)[0] for line in lines]
     blocks = find_blocks(bodies)
-    adopted = find_adopted(bodies, request.adopt)
-    check_nesting(blocks, adopted, hostmanager_markers(bodies))
+    foreign = foreign_markers(bodies, request.adopt)
+    adopted = find_adopted(foreign, request.adopt)
+    check_nesting(blocks, adopted, foreign)
 
     outside = Outside(request, blocks)
     own = blocks.get(request.block)
@@ -272,9 +307,9 @@ def make_plan(content, request):
     for region in [*([own] if own else []), *adopted]:
         pairs, strange = block_pairs(bodies, region, entries)
         had.extend(pairs)
-        if strange and region is own:
-            numbers = ", ".join(str(index + 1) for index in strange)
-            warnings.append(f"line {numbers} inside the block was no entry of this module and is gone")
+        if strange:
+            what = "the block" if region is own else "an adopted block"
+            warnings.append(f"line {line_numbers(strange)} inside {what} was no plain entry and is gone")
 
     owned_eol = b""
     if own and bodies[own.first + 1] == NO_NEWLINE:

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_entries import HostsError, normalise
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_file import Request, check_block_name, make_plan
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 BEGIN = b"# BEGIN aurora.cluster hosts: blue\n"
 END = b"# END aurora.cluster hosts: blue\n"
@@ -16,6 +20,7 @@ HM_ID = b"## vagrant-hostmanager-start id: 1b2c\n"
 HM_END = b"## vagrant-hostmanager-end\n"
 BIF_BEGIN = b"# BEGIN ANSIBLE MANAGED BLOCK\n"
 BIF_END = b"# END ANSIBLE MANAGED BLOCK\n"
+BIF = r"blockinfile \(# BEGIN ANSIBLE MANAGED BLOCK, # END ANSIBLE MANAGED BLOCK\)"
 USER = b"10.9.9.9 printer\n"
 ENTRY = b"10.0.0.1\talpha\n"
 BLOCK = BEGIN + ENTRY + END
@@ -58,8 +63,12 @@ def content(*parts, **options):
         ([BEGIN, b"## END aurora.cluster hosts: blue\n"], r"line 2 looks like a marker"),
         ([b"# BEGIN aurora.cluster hosts:\n", END], r"line 1 looks like a marker"),
         ([b"# BEGIN aurora.cluster hosts: a b\n", END], r"line 1 looks like a marker"),
-        ([BEGIN, HM_BEGIN, HM_END, END], r"lines 1-4 and one of vagrant-hostmanager are nested"),
-        ([HM_BEGIN, BLOCK, HM_END], r"lines 2-4 and one of vagrant-hostmanager are nested"),
+        ([BEGIN, HM_BEGIN, HM_END, END], r"lines 1-4 and one of vagrant-hostmanager with a marker on line 2, 3 are"),
+        ([HM_BEGIN, BLOCK, HM_END], r"lines 2-4 and one of vagrant-hostmanager with a marker on line 1, 5 are nested"),
+        ([BEGIN, BIF_BEGIN, ENTRY, END, USER, BIF_END], rf"lines 1-4 and one of {BIF} with a marker on line 2 are nested"),
+        ([BIF_BEGIN, USER, BEGIN, BIF_END, END], rf"lines 3-5 and one of {BIF} with a marker on line 4 are nested"),
+        ([BEGIN, BIF_BEGIN, USER, BIF_END, END], rf"lines 1-5 and one of {BIF} with a marker on line 2, 4 are nested"),
+        ([BIF_BEGIN, USER, BLOCK, BIF_END], rf"lines 3-5 and one of {BIF} with a marker on line 1, 6 are nested"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("state", ["present", "absent"])
@@ -86,11 +95,19 @@ def test_line_endings_of_the_file_are_the_blocks():
 
 
 def test_foreign_lines_inside_the_block_are_named():
-    plan = make_plan(BEGIN + b"# mine\n" + ENTRY + USER + END, request())
+    plan = make_plan(BEGIN + b"# mine\n" + ENTRY + USER + b"nonsense\n" + END, request())
     assert plan.content == BLOCK
-    assert plan.warnings == ["line 2 inside the block was no entry of this module and is gone"]
+    assert plan.warnings == ["line 2, 5 inside the block was no plain entry and is gone"]
     assert plan.removed == [{"address": "10.9.9.9", "names": ["printer"]}]
     assert plan.kept == [{"address": "10.0.0.1", "names": ["alpha"]}]
+
+
+def test_foreign_lines_inside_an_adopted_block_are_named():
+    lines = [USER, HM_BEGIN, ENTRY, b"# users note\n", b"10.0.0.3 gone # office\n", b"\n", HM_END]
+    plan = make_plan(b"".join(lines), request(adopt=[HOSTMANAGER]))
+    assert plan.content == USER + BLOCK
+    assert plan.warnings == ["line 4, 5 inside an adopted block was no plain entry and is gone"]
+    assert plan.removed == [{"address": "10.0.0.3", "names": ["gone"]}]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "-a", "a\n", "a]", "a=b", "a" * 64, "bücher"])
@@ -114,6 +131,7 @@ def test_block_names_that_could_break_a_marker_are_refused(name):
         ([BIF_BEGIN, USER, BIF_END, USER, BLOCK], [BLOCKINFILE], USER + BLOCK),
         ([HM_BEGIN, HM_END, USER, BIF_BEGIN, BIF_END], [BLOCKINFILE, HOSTMANAGER], BLOCK + USER),
         ([USER], [BLOCKINFILE, HOSTMANAGER], USER + BLOCK),
+        ([BIF_BEGIN, USER, HM_BEGIN, HM_END, USER, BIF_BEGIN], [HOSTMANAGER], BIF_BEGIN + USER + BLOCK + USER + BIF_BEGIN),
     ],
 )  # fmt: skip
 def test_blocks_of_other_programs_are_adopted(parts, adopt, expected):
@@ -143,6 +161,20 @@ def test_adopting_reports_what_the_old_block_held():
         ([USER, HM_END], HOSTMANAGER, "line 2 ends a block that was not begun"),
         ([BIF_BEGIN, USER], BLOCKINFILE, "line 1 begins '# BEGIN ANSIBLE MANAGED BLOCK' and nothing ends it"),
         ([BIF_BEGIN, BLOCK, BIF_END], BLOCKINFILE, "lines 1-5 and 2-4 are nested"),
+        ([BIF_BEGIN, HM_BEGIN, BIF_END, HM_END], BLOCKINFILE, "lines 1-3 and one of vagrant-hostmanager .* line 2 are"),
+        ([HM_BEGIN, BIF_BEGIN, HM_END, BIF_END], BLOCKINFILE, "lines 2-4 and one of vagrant-hostmanager .* line 3 are"),
+        ([BIF_BEGIN, HM_ID, USER, HM_END, BIF_END], BLOCKINFILE, "lines 1-5 and one of vagrant-host.* line 2, 4 are"),
+        (
+            [HM_BEGIN, BIF_BEGIN, USER, BIF_END, HM_END],
+            BLOCKINFILE,
+            "lines 2-4 and one of vagrant-host.* line 1, 5 are",
+        ),
+        ([HM_BEGIN, BIF_BEGIN, HM_END, BIF_END], HOSTMANAGER, "lines 1-3 and one of blockinfile .* line 2 are nested"),
+        (
+            [BIF_BEGIN, b"# BEGIN x\n", BIF_END],
+            {**BLOCKINFILE, "marker": "# {mark} x"},
+            "line 2 begins '# BEGIN x' and",
+        ),
         ([USER], {**BLOCKINFILE, "marker": "# no mark"}, "must contain {mark}"),
     ],
 )
@@ -217,3 +249,48 @@ def test_the_note_about_a_missing_newline_outlives_lines_added_below():
 def test_a_blank_line_above_the_block_is_not_taken_for_the_newline_it_brought():
     here = content(b"10.9.9.9 printer").replace(b"printer\n", b"printer\n\n")
     assert content(here, state="absent") == b"10.9.9.9 printer\n\n"
+
+
+RARE = [b"# BEGIN rare\n", b"# END rare\n"]
+PAIRS = [[BEGIN, END], [RED_BEGIN, RED_END], [HM_BEGIN, HM_END], [HM_ID, HM_END], [BIF_BEGIN, BIF_END], RARE]
+ADOPTED = [HOSTMANAGER, {**HOSTMANAGER, "id": "any"}, BLOCKINFILE, {**BLOCKINFILE, "marker": "# {mark} rare"}]
+OWN = b"# users line "
+plain = st.sampled_from([[ENTRY], [OWN]])
+stray = st.sampled_from([[marker] for pair in PAIRS for marker in pair])
+
+
+def joined(parts):
+    return st.lists(parts, max_size=3).map(lambda lists: [line for part in lists for line in part])
+
+
+def block_of(inside):
+    return st.builds(lambda pair, lines: [pair[0], *lines, pair[1]], st.sampled_from(PAIRS), joined(inside))
+
+
+@given(
+    joined(st.one_of(plain, block_of(plain), block_of(st.one_of(plain, plain, block_of(plain), stray)))),
+    st.lists(st.sampled_from(ADOPTED), max_size=3),
+    st.sampled_from(["present", "absent"]),
+)
+@settings(deadline=None, max_examples=400)
+def test_however_markers_are_mixed_no_line_goes_unnoticed(lines, adopt, state):
+    lines = [line + b"%d\n" % number if line == OWN else line for number, line in enumerate(lines)]
+    try:
+        plan = make_plan(b"".join(lines), request(adopt=adopt, state=state, on_conflict="warn"))
+    except HostsError:
+        return
+    told = {int(number) - 1 for text in plan.warnings if "is gone" in text for number in re.findall(r"[0-9]+", text)}
+    blocks = [range(item["first_line"] - 1, item["last_line"]) for item in plan.adopted]
+    if BEGIN in lines:
+        blocks.append(range(lines.index(BEGIN), lines.index(END) + 1))
+    for block in blocks:
+        inside = lines[block.start + 1 : block.stop - 1]
+        assert all(line == ENTRY or line.startswith(OWN) for line in inside)
+        assert {index for index in block if lines[index].startswith(OWN)} <= told
+    removed = {index for block in blocks for index in block}
+    kept = [line for index, line in enumerate(lines) if index not in removed]
+    written = plan.content.splitlines(keepends=True)
+    if state == "present":
+        assert BLOCK in plan.content
+        written = plan.content.replace(BLOCK, b"").splitlines(keepends=True)
+    assert written == kept
