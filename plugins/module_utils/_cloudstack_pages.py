@@ -66,51 +66,57 @@ def _fits(command, fetch, size):
             size = told if 0 < told < size else size // 2
 
 
-def _one_pass(command, fetch, size):
-    """The rows by identity, whether they stood still meanwhile, and the page size that was right."""
+def _one_pass(command, fetch, size, rows):
+    """Put the rows into `rows` by identity.
+
+    The identities that were seen, whether the list stood still meanwhile, the number of requests and the right page size.
+    """
     answer, size = _fits(command, fetch, size)
     counts = {_count(answer)}
     total = counts.copy().pop()
-    rows, steady, page = {}, True, 1
+    seen, still, page = {}, True, 1
     while True:
         batch = rows_of(command, answer)
         fresh = {_identity(row): row for row in batch}
-        known = rows.keys() & fresh.keys()
+        known = seen.keys() & fresh.keys()
+        seen.update(dict.fromkeys(fresh))
         rows.update(fresh)
         # A page without a new row is the end for servers that tell no count, or do not know pages at all.
         if not batch or len(known) == len(fresh):
             break
-        steady = steady and not known
-        if total is not None and len(rows) > total:
+        still = still and not known
+        if total is not None and len(seen) > total:
             # It counts the rows of the page and not those of the list.
             counts, total = {None}, None
         # A full page that claims to be all there is may come from such a server as well.
-        if total is not None and len(rows) >= total and not (page == 1 and len(batch) == size):
+        if total is not None and len(seen) >= total and not (page == 1 and len(batch) == size):
             break
         page += 1
         try:
             answer = fetch(page=page, pagesize=size)
         except CloudStackError as error:
-            error.text += f", after {len(rows)} rows"
+            error.text += f", after {len(seen)} rows"
             raise
         if total is not None and "count" in answer:
             total = _count(answer)
             counts.add(total)
-    steady = steady and len(counts) == 1 and total in (None, len(rows))
-    return rows, steady, size
+    still = still and len(counts) == 1 and total in (None, len(seen))
+    return seen, still, page, size
 
 
 def collect(command, fetch, size, log):
     """All rows of `command`, and the page size the server agreed to; `fetch(page=, pagesize=)` gets one page.
 
-    A row that vanishes moves the later ones forward, over the edge between two pages and out of sight. So a listing
-    that moved is read again; if it never stands still, the union of all passes is nearest to the truth.
+    A row that vanishes moves the later ones forward, over the edge between two pages and out of sight. If another comes
+    at the same time, neither count nor rows tell. So a listing of several pages is read until two passes agree; if it
+    never stands still, the union of all passes is nearest to the truth.
     """
-    union = {}
+    rows, before = {}, None
     for attempt in range(PASSES):
-        rows, steady, size = _one_pass(command, fetch, size)
-        if steady:
-            return list(rows.values()), size
-        union.update(rows)
-        log(f"{command}: the list changed while it was read for the {attempt + 1}. time of at most {PASSES}")
-    return list(union.values()), size
+        seen, still, pages, size = _one_pass(command, fetch, size, rows)
+        if still and (pages == 1 or seen.keys() == before):
+            return [rows[identity] for identity in seen], size
+        if not still or before is not None:
+            log(f"{command}: the list changed while it was read for the {attempt + 1}. time of at most {PASSES}")
+        before = seen.keys()
+    return list(rows.values()), size

@@ -123,7 +123,7 @@ def test_a_listing_is_signed_posted_and_complete(connect, server):
     cloud = connect(pages)
     cloud._page_size = 10
     assert cloud.list("listVirtualMachines", listall=True) == MACHINES
-    assert cloud.calls == len(server.requests) == 3
+    assert cloud.calls == len(server.requests) == 6
     method, params = server.requests[0]
     assert method == "POST"
     assert params["apiKey"] == KEY
@@ -143,7 +143,7 @@ def test_each_page_has_an_expiry_of_its_own(connect, server, monkeypatch):
     cloud = connect(lambda params: (time.sleep(1.05), pages(params))[1])
     cloud._page_size = 13
     cloud.list("listVirtualMachines")
-    assert len({params["expires"] for _method, params in server.requests}) == 2
+    assert len({params["expires"] for _method, params in server.requests}) == 4
 
 
 def test_429_is_waited_for_as_told_even_for_changes(connect):
