@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.utils.display import Display
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_entries import (
     HostsError,
     as_dicts,
@@ -28,7 +31,7 @@ DOCUMENTATION = r"""
     - Only the inventory is asked. A host that does not answer at the moment stays listed, one that left the inventory
       vanishes, and C(--limit) does not matter.
     - The names of a host are its inventory name and what its variable C(hosts_aliases) lists, with O(domain) the fully
-      qualified name before them.
+      qualified name before them. An alias that is the inventory name and a domain goes before it likewise.
   positional: _input, hostvars
   options:
     _input:
@@ -51,9 +54,18 @@ DOCUMENTATION = r"""
       elements: str
       default: [cluster_address, ansible_host]
     on_missing:
-      description: What to do with a host no candidate gives an address of.
+      description:
+        - What to do with a host no candidate gives an address of.
+        - With V(skip), a warning names the hosts that are left out.
       type: str
       choices: [fail, skip]
+      default: fail
+    duplicates:
+      description:
+        - What to do when a name is given two addresses of the same family, as an alias of two hosts is. See
+          O(aurora.cluster.hosts_file#module:duplicates), which has to allow it too.
+      type: str
+      choices: [fail, warn, allow]
       default: fail
     domain:
       description: A domain that makes inventory names fully qualified. A name that already ends in it is shortened.
@@ -78,7 +90,7 @@ RETURN = r"""
 """
 
 
-def _look_up(variables, candidate):
+def _look_up(variables: Mapping, candidate: str) -> Any:
     """The value of a variable, a dot reaching into it; None where there is none."""
     value = variables
     for key in candidate.split("."):
@@ -89,7 +101,7 @@ def _look_up(variables, candidate):
     return value
 
 
-def _addresses(variables, candidate, alone):
+def _addresses(variables: Mapping, candidate: str, alone: bool) -> list[str]:
     value = _look_up(variables, candidate)
     values = value if isinstance(value, (list, tuple)) else [value]
     return [
@@ -99,31 +111,47 @@ def _addresses(variables, candidate, alone):
     ]
 
 
-def _names(host, variables, domain):
+def _names(host: str, variables: Mapping, domain: str) -> list[str]:
+    """The names of a host, qualified ones first, or raise HostsError."""
     name = str(host)
     short = name
     if domain and name.lower().endswith("." + domain.lower()):
         short = name[: -len(domain) - 1]
     names = [f"{short}.{domain}", short] if domain else [name]
     if is_address(name):
-        names = []
+        short, names = None, []
     aliases = _look_up(variables, "hosts_aliases") or []
     if not isinstance(aliases, (list, tuple)):
         raise HostsError("hosts_aliases must be a list of names")
+    for alias in aliases:
+        if not isinstance(alias, str):
+            raise HostsError(f"hosts_aliases: {alias!r} is no text, put it in quotation marks")
     names += [str(alias) for alias in aliases]
     if not names:
         raise HostsError("the inventory name is an address; name the host, or list names in hosts_aliases")
+    if short:
+        names.sort(key=lambda item: not item.lower().startswith(short.lower() + "."))
     return [check_name(item) for item in names]
 
 
-def hosts_entries(hosts, hostvars, candidates=("cluster_address", "ansible_host"), on_missing="fail", domain=""):
+def hosts_entries(
+    hosts: list[str],
+    hostvars: Mapping[str, Mapping],
+    candidates: Sequence[str] = ("cluster_address", "ansible_host"),
+    on_missing: str = "fail",
+    domain: str = "",
+    duplicates: str = "fail",
+) -> list[dict]:
+    """Return [{address, names}] of hosts, or raise AnsibleFilterError naming every host that is wrong."""
     if isinstance(hosts, str) or not isinstance(hosts, (list, tuple)):
         raise AnsibleFilterError(f"hosts_entries needs a list of host names, got {hosts!r}")
     if on_missing not in ("fail", "skip"):
         raise AnsibleFilterError(f"hosts_entries: on_missing must be fail or skip, got {on_missing!r}")
     if isinstance(candidates, str) or not candidates:
         raise AnsibleFilterError("hosts_entries: candidates must be a list of variable names")
-    entries, problems = [], []
+    if duplicates not in ("fail", "warn", "allow"):
+        raise AnsibleFilterError(f"hosts_entries: duplicates must be fail, warn or allow, got {duplicates!r}")
+    entries, problems, left_out = [], [], []
     for host in hosts:
         variables = hostvars[host]
         try:
@@ -133,16 +161,22 @@ def hosts_entries(hosts, hostvars, candidates=("cluster_address", "ansible_host"
             continue
         found = (_addresses(variables, candidate, len(hosts) == 1) for candidate in candidates)
         addresses = next((item for item in found if item), [])
-        if not addresses and on_missing == "fail":
-            problems.append(f"{host}: none of {', '.join(candidates)} holds an address; set one of them")
+        if not addresses:
+            left_out.append(str(host))
         entries.extend({"address": address, "names": names} for address in addresses)
+    asked = ", ".join(candidates)
+    if on_missing == "fail":
+        problems += [f"{host}: none of {asked} holds an address; set one of them" for host in left_out]
     if problems:
         raise AnsibleFilterError("hosts_entries: " + "; ".join(problems))
+    display = Display()
+    if left_out:
+        display.warning(f"hosts_entries: left out, because none of {asked} holds an address: {', '.join(left_out)}")
     try:
-        pairs = [(address, name) for address, names in normalise(entries) for name in names]
+        folded = normalise(entries, duplicates, lambda text: display.warning(f"hosts_entries: {text}"))
     except HostsError as exc:
         raise AnsibleFilterError(f"hosts_entries: {exc}") from exc
-    return as_dicts(pairs)
+    return as_dicts([(address, name) for address, names in folded for name in names])
 
 
 class FilterModule:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
 # inet_aton() reads such a last label as a number, so the whole name could be taken for an address.
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE | re.ASCII)
 RESERVED = re.compile(
-    r"(.+\.)?localhost[46]?|localhost[46]?\.localdomain[46]?|broadcasthost"
-    r"|ip6-(localhost|loopback|localnet|mcastprefix|allnodes|allrouters|allhosts)",
+    r"(.+\.)?localhost[46]?|localhost[46]?\.localdomain[46]?|broadcasthost|loopback"
+    r"|ipv?6-(localhost|loopback|localnet|mcastprefix|allnodes|allrouters|allhosts)",
     re.IGNORECASE | re.ASCII,
 )
 SHOWN_PROBLEMS = 10
@@ -61,16 +62,20 @@ def check_name(value):
     return name
 
 
-def normalise(entries):
+def normalise(
+    entries: list[dict], duplicates: str = "fail", warn: Callable[[str], None] | None = None
+) -> list[tuple[str, tuple[str, ...]]]:
     """Validate and fold [{address, names}] into a list of (address, (name, ...)), sorted by address.
 
-    Every problem is reported at once. The order of the names of an address is the caller's: the first is the
-    canonical one.
+    Every problem is reported at once, in a HostsError. The order of the names of an address is the caller's: the first
+    is the canonical one. A name with two addresses of a family is a problem ("fail"), told to warn ("warn") or right
+    ("allow").
     """
     folded = {}
     order = {}
     homes = {}
     problems = []
+    twice = problems if duplicates == "fail" else []
     for number, entry in enumerate(entries, 1):
         try:
             ip = check_address(entry["address"])
@@ -87,12 +92,17 @@ def normalise(entries):
             kept.setdefault(name.lower(), name)
             home = homes.setdefault((name.lower(), ":" in address), address)
             if home != address:
-                problems.append(f"entry {number}: {name} is given two addresses, {home} and {address}")
+                twice.append(f"entry {number}: {name} is given two addresses, {home} and {address}")
     if problems:
-        more = len(problems) - SHOWN_PROBLEMS
-        text = "; ".join(problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-        raise HostsError("entries: " + text)
+        raise HostsError("entries: " + _shown(problems))
+    if twice and duplicates == "warn":
+        warn("entries: " + _shown(twice))
     return [(address, tuple(folded[address].values())) for address in sorted(folded, key=order.get)]
+
+
+def _shown(problems: list[str]) -> str:
+    more = len(problems) - SHOWN_PROBLEMS
+    return "; ".join(problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def as_dicts(pairs):

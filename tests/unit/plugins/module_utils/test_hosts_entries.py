@@ -60,7 +60,7 @@ def test_what_is_no_host_name_is_refused(name):
 @pytest.mark.parametrize(
     "name",
     ["localhost", "LocalHost", "localhost.localdomain", "localhost6.localdomain6", "ip6-loopback", "ip6-allnodes",
-     "foo.localhost", "broadcasthost"],
+     "foo.localhost", "broadcasthost", "loopback", "LOOPBACK", "ipv6-localhost", "ipv6-loopback", "ipv6-allrouters"],
 )  # fmt: skip
 def test_the_names_of_the_machine_itself_are_refused(name):
     with pytest.raises(HostsError, match="reserved"):
@@ -101,6 +101,18 @@ def test_the_order_of_the_entries_does_not_matter():
 def test_one_name_on_two_addresses_of_a_family_is_refused():
     with pytest.raises(HostsError, match=r"entry 2: A is given two addresses, 10\.0\.0\.1 and 10\.0\.0\.2"):
         normalise([entry("10.0.0.1", "a"), entry("10.0.0.2", "A")])
+
+
+def test_one_name_on_two_addresses_of_a_family_can_be_told_or_allowed():
+    asked = [entry("10.0.0.1", "a"), entry("10.0.0.2", "A", "b"), entry("10.0.0.1", "a"), entry("fd00::1", "a")]
+    both = [("10.0.0.1", ("a",)), ("10.0.0.2", ("A", "b")), ("fd00::1", ("a",))]
+    told = []
+    assert normalise(asked, "allow", told.append) == both
+    assert told == []
+    assert normalise(asked, "warn", told.append) == both
+    assert told == ["entries: entry 2: A is given two addresses, 10.0.0.1 and 10.0.0.2"]
+    with pytest.raises(HostsError, match=r"^entries: entry 5: 'b_c' is not a host name: [^;]*$"):
+        normalise([*asked, entry("10.0.0.3", "b_c")], "allow")
 
 
 def test_all_problems_are_reported_at_once():

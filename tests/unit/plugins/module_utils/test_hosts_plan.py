@@ -51,14 +51,15 @@ def files(draw):
 
 @st.composite
 def requests(draw, block="blue", policy=st.sampled_from(["warn", "replace"]), loopback=None):
-    families = {}
+    duplicates = draw(st.sampled_from(["fail", "allow"]))
+    taken = {}
     for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
         for address in draw(st.lists(st.sampled_from(ADDRESSES), min_size=1, max_size=3)):
-            families.setdefault((name, ":" in address), address)
-    entries = [{"address": address, "names": [name]} for (name, _family), address in families.items()]
+            taken.setdefault((name, ":" in address if duplicates == "fail" else address), address)
+    entries = [{"address": address, "names": [name]} for (name, _place), address in taken.items()]
     return Request(
         block=block,
-        entries=normalise(entries),
+        entries=normalise(entries, duplicates),
         state="present",
         format=draw(st.sampled_from(["line_per_address", "line_per_name"])),
         loopback=loopback or draw(st.sampled_from(["keep", "release"])),
