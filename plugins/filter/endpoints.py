@@ -34,9 +34,9 @@ def zk_url(group: list[str], path: str, port: int = 2181) -> str:
     return f"zk://{zk_endpoints(group, port)}{path}"
 
 
-def without_userinfo(url: str) -> str:
-    """Return a URL without the user and password in it, for a message that a person reads."""
-    return re.sub("://[^/]*@", "://", url)
+def without_userinfo(text: str) -> str:
+    """Return a text that a person reads without the user and password of any URL in it."""
+    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def quorum(group: list[str]) -> int:

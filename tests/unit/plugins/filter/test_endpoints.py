@@ -10,7 +10,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.aurora.cluster.plugins.filter.endpoints import FilterModule
 
 FILTERS = FilterModule().filters()
-HEALTH = Path(__file__).parents[4] / "roles/mesos_master/tasks/health.yml"
+EXPLAIN = Path(__file__).parents[4] / "roles/common/tasks/explain.yml"
 
 
 def test_endpoints_keep_the_inventory_order():
@@ -37,24 +37,27 @@ def test_quorum_is_the_smallest_majority():
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("text", "shown"),
     [
         ("zk://aurora:hush@zk1:2181,zk2:2181/mesos", "zk://zk1:2181,zk2:2181/mesos"),
         ("zk://aurora:h@sh@zk1:2181/mesos", "zk://zk1:2181/mesos"),
         ("zk://zk1:2181/mesos@home", "zk://zk1:2181/mesos@home"),
         ("zk1:2181", "zk1:2181"),
+        ("see http://zk1\nand mail to me@zk1", "see http://zk1\nand mail to me@zk1"),
     ],
 )
-def test_user_and_password_are_taken_out(url, shown):
-    assert FILTERS["without_userinfo"](url) == shown
+def test_user_and_password_are_taken_out(text, shown):
+    assert FILTERS["without_userinfo"](text) == shown
 
 
-def test_explanation_of_a_master_without_health_shows_no_password():
-    (task,) = yaml.safe_load(HEALTH.read_text())
+def test_the_explanation_of_a_failure_shows_no_password():
+    task = yaml.safe_load(EXPLAIN.read_text())[-1]
     environment = jinja2.Environment(autoescape=False)  # noqa: S701
     environment.filters.update({f"aurora.cluster.{name}": function for name, function in FILTERS.items()})
-    explanation = environment.from_string(task["vars"]["common_health_expectation"]).render(
-        mesos_master_zk="zk://aurora:hush@zk1:2181/mesos", mesos_master_quorum=1, groups={"mesos_master": ["m1"]}
+    message = environment.from_string(task["ansible.builtin.fail"]["msg"]).render(
+        common_explanation="zk://aurora:hush@zk1:2181/mesos must answer.",
+        __common_state={"stdout_lines": []},
+        __common_log={"stdout": 'Flags at startup: --quorum="1" --zk="zk://aurora:hush@zk1:2181/mesos"'},
     )
-    assert "zk://zk1:2181/mesos must answer" in explanation
-    assert "hush" not in explanation
+    assert message.count("zk://zk1:2181/mesos") == 2
+    assert "hush" not in message
