@@ -10,6 +10,12 @@ import ipaddress
 import re
 
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_errors import CloudStackError
+from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_plan import (
+    GONE,
+    instance_group,
+    key_pairs_of,
+    names_of,
+)
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_wanted import Problems
 
 OPEN = ("0.0.0.0/0", "::/0")
@@ -29,9 +35,13 @@ def fingerprint(public_key):
 
 
 class KeyPair:
-    """The key pair `name` with the user's public key. Without a key it has to be there already."""
+    """The key pair `name` with the user's public key. Without a key it has to be there already.
 
-    def __init__(self, cloud, scope, name, public_key):
+    A cloud takes a public key once. One that is registered under another name, for another cluster say, is used by that
+    name.
+    """
+
+    def __init__(self, cloud, scope, name, public_key, cluster):
         self._cloud = cloud
         self._scope = scope
         self.name = name
@@ -39,6 +49,11 @@ class KeyPair:
         self._mark = fingerprint(public_key) if public_key else None
         self._rows = cloud.list("listSSHKeyPairs", **scope)
         self.row = next((row for row in self._rows if row.get("name") == name), None)
+        self._ours = name in (cluster, instance_group(cluster))
+        if self.row is None and self._mark:
+            self.row = next((row for row in self._rows if row.get("fingerprint") == self._mark), None)
+            if self.row:
+                self.name, self._ours = self.row["name"], False
 
     @property
     def missing(self):
@@ -50,19 +65,12 @@ class KeyPair:
             raise Problems(
                 [f"key_pair: the cloud has no key pair {self.name}, and no public_key to register. There are: {known}."]
             )
-        if self._mark is None:
-            return
-        if self.row is not None and self.row.get("fingerprint") not in (None, self._mark):
+        if self._mark and self.row is not None and self.row.get("fingerprint") not in (None, self._mark):
             raise Problems(
                 [
                     f"key_pair: {self.name} is registered with another public key ({self.row['fingerprint']}, yours is "
                     f"{self._mark}). Give another name, or delete that one in the cloud."
                 ]
-            )
-        twin = next((row["name"] for row in self._rows if row.get("fingerprint") == self._mark), None)
-        if self.row is None and twin:
-            raise Problems(
-                [f"key_pair: this public key is registered as {twin} already. Give that name, without a public_key."]
             )
 
     def register(self):
@@ -72,8 +80,12 @@ class KeyPair:
 
     @property
     def removable(self):
-        """Only a key pair that is the given public key; one that was there before is not ours to delete."""
-        return self.row is not None and self._mark is not None and self.row.get("fingerprint") == self._mark
+        """Only a key pair with the cluster's name and the given public key; any other may be somebody's."""
+        return self._ours and self.row is not None and self._mark and self.row.get("fingerprint") == self._mark
+
+    def users(self, rows):
+        """The names of the machines that carry it."""
+        return names_of(row for row in rows if row.get("state") not in GONE and self.name in key_pairs_of(row))
 
     def delete(self):
         self._cloud.call("deleteSSHKeyPair", name=self.name, **self._scope)

@@ -68,9 +68,10 @@ class Run:
         self.check_wish()
         self.scope = project_scope(self.cloud, self.params["project"])
         wish = self.params["key_pair"]
-        self.keys = KeyPair(self.cloud, self.scope, wish["name"], wish["public_key"]) if wish else None
+        cluster = self.params["cluster"]
+        self.keys = KeyPair(self.cloud, self.scope, wish["name"], wish["public_key"], cluster) if wish else None
         wish = self.params["security_group"]
-        self.group = SecurityGroup(self.cloud, self.scope, wish["name"], self.params["cluster"]) if wish else None
+        self.group = SecurityGroup(self.cloud, self.scope, wish["name"], cluster) if wish else None
         if self.params["state"] == "present":
             self.present()
         else:
@@ -130,29 +131,42 @@ class Run:
     def absent(self):
         wishes = self.params["machines"]
         names = None if wishes is None else {wish["name"] for wish in wishes}
-        plan = make_removal(names, self.rows(), self.params["cluster"])
+        rows = self.rows()
+        plan = make_removal(names, rows, self.params["cluster"])
         self.note_machines(plan)
-        remove_access = names is None
-        if remove_access:
-            if self.keys and self.keys.removable:
-                self.note(f"key pair {self.keys.name}", "registered", "absent")
-            if self.group and self.group.ours:
-                self.note(f"security group {self.group.name}", sorted(map(rule_text, self.group.rules)), "absent")
-        self.finish(plan, afterwards=self.remove_access if remove_access else None)
+        if names is not None:
+            self.finish(plan)
+        going = [step.row for step in plan.steps]
+        staying = [row for row in rows if row not in going]
+        removals = [self.key_pair_to_remove(staying), self.group_to_remove()]
+        self.finish(plan, afterwards=[removal for removal in removals if removal])
 
-    def remove_access(self):
-        if self.keys and self.keys.removable:
-            self.keys.delete()
-        if self.group and self.group.ours:
-            try:
-                self.group.delete()
-            except CloudStackError as error:
-                if error.code != IN_USE:
-                    raise
-                self.module.warn(
-                    f"The security group {self.group.name} stays: {error.text}. Destroyed machines hold it until the cloud "
-                    "expunges them; run again after that."
-                )
+    def key_pair_to_remove(self, rows):
+        """What removes the cluster's key pair, unless one of the machines in `rows`, which stay, carries it."""
+        if not self.keys or not self.keys.removable:
+            return None
+        if users := self.keys.users(rows):
+            self.module.warn(f"The key pair {self.keys.name} stays: {', '.join(users)} of others carry it.")
+            return None
+        self.note(f"key pair {self.keys.name}", "registered", "absent")
+        return self.keys.delete
+
+    def group_to_remove(self):
+        if not self.group or not self.group.ours:
+            return None
+        self.note(f"security group {self.group.name}", sorted(map(rule_text, self.group.rules)), "absent")
+        return self.remove_group
+
+    def remove_group(self):
+        try:
+            self.group.delete()
+        except CloudStackError as error:
+            if error.code != IN_USE:
+                raise
+            self.module.warn(
+                f"The security group {self.group.name} stays: {error.text}. Destroyed machines hold it until the cloud "
+                "expunges them; run again after that."
+            )
 
     # Both
 
@@ -173,10 +187,10 @@ class Run:
         self.before.update(before)
         self.after.update(after)
 
-    def finish(self, plan, rules=None, afterwards=None):
+    def finish(self, plan, rules=None, afterwards=()):
         """Carry the plan out, unless only asked what would happen, and tell how things are.
 
-        `rules` is a security group whose rules are being added; `afterwards` is called once all machines are as wanted.
+        `rules` is a security group whose rules are being added; `afterwards` are called once all machines are as wanted.
         """
         result = {"changed": bool(self.after), "diff": {"before": self.before, "after": self.after}}
         if self.module.check_mode:
@@ -204,8 +218,8 @@ class Run:
                 calls=self.cloud.calls,
                 **result,
             )
-        if afterwards:
-            afterwards()
+        for removal in afterwards:
+            removal()
         rows = list_machines(self.cloud, self.scope) if result["changed"] else [step.row for step in plan.steps]
         ours = [summary(row) for row in rows if is_ours(row, self.params["cluster"])]
         self.module.exit_json(machines=sorted(ours, key=lambda row: row["name"]), calls=self.cloud.calls, **result)

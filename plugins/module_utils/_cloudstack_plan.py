@@ -65,6 +65,11 @@ def key_pair_of(row):
     return row.get("keypairs") or row.get("keypair")
 
 
+def key_pairs_of(row):
+    """Newer clouds list all the key pairs of a machine in one string."""
+    return [name.strip() for name in str(key_pair_of(row) or "").split(",")]
+
+
 def summary(row):
     """A machine as it is reported."""
     return {

@@ -28,7 +28,9 @@ options:
     description:
       - With V(present), the wanted machines are there and run.
       - With V(absent), the machines named in O(machines) are not there. Without O(machines), none of the cluster's is, nor its
-        security group, nor its key pair if O(key_pair.public_key) is given.
+        security group, nor its key pair.
+      - The key pair goes only if its name is O(cluster), or that behind C(aurora-cluster-), if it is O(key_pair.public_key), and if no
+        other machine carries it.
     type: str
     choices: [present, absent]
     default: present
@@ -103,7 +105,9 @@ options:
         type: str
         required: true
       public_key:
-        description: The public key to register under this name. Without it, the key pair has to be there.
+        description:
+          - The public key to register under this name. Without it, the key pair has to be there.
+          - A cloud takes a key once. One that is registered under another name is used by that name, and stays.
         type: str
   security_group:
     description:
