@@ -17,7 +17,8 @@ description:
   - The file is replaced by a rename, so that a program reading it sees the old file or the new one. Only where a
     rename is impossible, as with a bind-mounted file in a container, is the file written in place.
   - Runs that want to change the same file wait for each other. The lock is a file beside the hosts file, called
-    C(.hosts.aurora-cluster.lock) for C(/etc/hosts), which is there only during a change.
+    C(.hosts.aurora-cluster.lock) for C(/etc/hosts), which is there only during a change. What another program writes
+    meanwhile is not overwritten, the change is made anew on top of it.
 options:
   path:
     description:
@@ -46,11 +47,18 @@ options:
       names:
         description:
           - The host names of the address, the canonical one first.
-          - Names have to follow RFC 1123. C(localhost) and its kin are refused, and so is a name with two addresses
-            of the same family.
+          - Names have to follow RFC 1123. C(localhost) and its kin are refused.
         type: list
         elements: str
         required: true
+  duplicates:
+    description:
+      - What to do when O(entries) gives a name two addresses of the same family.
+      - With V(fail), nothing is changed and the error names the entries.
+      - With V(warn), both are written and a warning names them. With V(allow), both are written.
+    type: str
+    choices: [fail, warn, allow]
+    default: fail
   state:
     description:
       - With V(present), the block holds exactly O(entries).
@@ -122,7 +130,7 @@ options:
         default: END
   backup:
     description:
-      - Keep a copy of the old file beside it when it is changed.
+      - Keep a copy of the old file beside it when it is changed. A refused change leaves none.
     type: bool
     default: false
   follow:
@@ -250,7 +258,7 @@ backup_file:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aurora.cluster.plugins.module_utils._cloud_init import manage_etc_hosts
+from ansible_collections.aurora.cluster.plugins.module_utils._cloud_init import warning as cloud_init_warning
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_entries import HostsError, normalise
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_file import (
     Request,
@@ -258,12 +266,12 @@ from ansible_collections.aurora.cluster.plugins.module_utils._hosts_file import 
     make_plan,
     to_text,
 )
-from ansible_collections.aurora.cluster.plugins.module_utils._hosts_write import locked, read, replace, resolve
+from ansible_collections.aurora.cluster.plugins.module_utils._hosts_write import read, resolve, update
 
 HOSTS = "/etc/hosts"
 
 
-def argument_spec():
+def argument_spec() -> dict:
     return {
         "path": {"type": "path", "default": HOSTS},
         "block": {"type": "str", "required": True},
@@ -275,6 +283,7 @@ def argument_spec():
                 "names": {"type": "list", "elements": "str", "required": True},
             },
         },
+        "duplicates": {"type": "str", "choices": ["fail", "warn", "allow"], "default": "fail"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "format": {"type": "str", "choices": ["line_per_address", "line_per_name"], "default": "line_per_address"},
         "loopback": {"type": "str", "choices": ["keep", "release"], "default": "keep"},
@@ -297,30 +306,13 @@ def argument_spec():
     }
 
 
-def cloud_init_warning(params):
-    """What undoes the work at the next boot, in words, or None."""
-    setting = manage_etc_hosts() if params["path"] == HOSTS and params["state"] == "present" else None
-    if not setting:
-        return None
-    value, origin = setting
-    if value == "localhost":
-        if params["loopback"] != "release":
-            return None
-        undone = "put the machine's own name back on a loopback line"
-    else:
-        undone = f"write {HOSTS} anew, without this block,"
-    return (
-        f"cloud-init will {undone} at the next boot, because {origin} says manage_etc_hosts: {value}; "
-        "set manage_etc_hosts: false"
-    )
-
-
-def run(module):
+def run(module: AnsibleModule) -> None:
     params = module.params
+    present = params["state"] == "present"
     check_block_name(params["block"])
     request = Request(
         block=params["block"],
-        entries=normalise(params["entries"]) if params["state"] == "present" else [],
+        entries=normalise(params["entries"], params["duplicates"], module.warn) if present else [],
         state=params["state"],
         format=params["format"],
         loopback=params["loopback"],
@@ -339,20 +331,18 @@ def run(module):
             raise
         plan = None
     if not module.check_mode and (plan is None or plan.content != (old or b"")):
-        with locked(path):
-            old = read(path)
-            plan = make_plan(old or b"", request)
-            if plan.content != (old or b""):
-                if params["backup"] and old is not None:
-                    result["backup_file"] = module.backup_local(path)
-                result["atomic"] = replace(module, path, plan.content, params["validate"])
+        old, plan, result = update(
+            module, path, lambda old: make_plan(old or b"", request), params["validate"], params["backup"]
+        )
 
     changed = plan.content != (old or b"")
     if changed and old is None:
         module.warn(f"{path} did not exist and is created")
-    for warning in [*plan.warnings, cloud_init_warning(params)]:
-        if warning:
-            module.warn(warning)
+    warnings = list(plan.warnings)
+    if present and params["path"] == HOSTS:
+        warnings.append(cloud_init_warning(HOSTS, params["loopback"]))
+    for warning in filter(None, warnings):
+        module.warn(warning)
     if module._diff:
         result["diff"] = {
             "before_header": path,
@@ -376,7 +366,7 @@ def run(module):
     )
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=argument_spec(),
         required_if=[("state", "present", ["entries"])],

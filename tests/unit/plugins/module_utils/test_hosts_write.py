@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
+import shutil
 import signal
 import stat
-import sys
-import time
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.aurora.cluster.plugins.module_utils import _hosts_write
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_entries import HostsError
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_write import (
-    locked,
+    ChangedError,
     read,
     replace,
     resolve,
@@ -28,7 +27,9 @@ from ansible_collections.aurora.cluster.plugins.module_utils._hosts_write import
 
 OLD = b"127.0.0.1 localhost\n" * 5
 NEWS = {"longer": OLD + b"10.0.0.1 alpha\n" * 50, "shorter": b"10.0.0.9 beta\n"}
-CALLS = ["mkstemp", "fsync", "chown", "rename", "pwrite", "ftruncate", "utime", "chmod"]
+CALLS = ["mkstemp", "fsync", "chown", "fchown", "fchmod", "rename", "pwrite", "ftruncate", "utime", "chmod"]
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @pytest.fixture
@@ -82,7 +83,10 @@ def kill():
 
 
 def ways_to_write(module):
-    return {"rename": lambda path, new: replace(module, path, new), "in place": write_in_place}
+    return {
+        "rename": lambda path, new: replace(module, path, OLD, new),
+        "in place": lambda path, new: write_in_place(path, OLD, new),
+    }
 
 
 @pytest.mark.parametrize("how", ["rename", "in place"])
@@ -137,21 +141,84 @@ def test_owner_mode_and_attributes_are_kept(module, hosts):
         os.setxattr(hosts, "user.origin", b"kept")
     except OSError as exc:
         pytest.skip(f"no extended attributes under {os.path.dirname(hosts)}: {exc}")
-    assert replace(module, hosts, NEWS["longer"]) is True
+    assert replace(module, hosts, OLD, NEWS["longer"]) == {"atomic": True}
     after = os.stat(hosts)
     assert after.st_ino != before.st_ino
     assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
     assert os.getxattr(hosts, "user.origin") == b"kept"
 
 
-def test_a_new_file_is_readable_by_all(module, tmp_path):
-    path = str(tmp_path / "hosts")
-    umask = os.umask(0o077)
-    try:
-        replace(module, path, OLD)
-    finally:
-        os.umask(umask)
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_new_file_is_whole_and_readable_by_all_from_the_start(module, hosts, after, monkeypatch):
+    number, killed = 0, True
+    while killed:
+        number += 1
+        start_anew(hosts)
+        os.unlink(hosts)
+        child = os.fork()
+        if not child:
+            os.umask(0o077)
+            Interruption(monkeypatch, kill, number, after)
+            replace(module, hosts, None, OLD)
+            os._exit(0)
+        killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        if read(hosts) is not None:
+            assert read(hosts) == OLD
+            assert stat.S_IMODE(os.stat(hosts).st_mode) == 0o644, number
+    assert number > 2
+    assert read(hosts) == OLD
+
+
+@pytest.fixture
+def shared():
+    """Root's hosts file in a directory of another user."""
+    directory = tempfile.mkdtemp(dir="/tmp")
+    os.chown(directory, NOBODY, NOBODY)
+    path = os.path.join(directory, "hosts")
+    Path(path).write_bytes(OLD)
+    os.chmod(path, 0o644)
+    yield path
+    shutil.rmtree(directory)
+
+
+def as_nobody(function):
+    """What function returned or raised, as text, when another user called it."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setgroups([])
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            said = str(function())
+        except Exception as exc:
+            said = f"{type(exc).__name__}: {exc}"
+        os.write(writer, said.encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with open(reader) as stream:
+        return stream.read()
+
+
+@needs_root
+def test_a_user_who_cannot_keep_the_owner_is_told_to_become_root(module, shared):
+    said = as_nobody(lambda: replace(module, shared, OLD, NEWS["longer"]))
+    assert said == f"HostsError: this user cannot replace {shared} and keep its owner and group; set become: true"
+    assert read(shared) == OLD
+    status = os.stat(shared)
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o644)
+    assert os.listdir(os.path.dirname(shared)) == ["hosts"]
+
+
+@needs_root
+def test_a_user_may_replace_a_file_of_their_own(module, shared):
+    os.chown(shared, NOBODY, NOBODY)
+    os.chmod(shared, 0o664)
+    assert as_nobody(lambda: replace(module, shared, OLD, NEWS["longer"])) == "{'atomic': True}"
+    assert read(shared) == NEWS["longer"]
+    status = os.stat(shared)
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (NOBODY, NOBODY, 0o664)
 
 
 @pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV])
@@ -161,7 +228,7 @@ def test_where_rename_is_impossible_the_file_is_written_in_place(module, hosts, 
 
     monkeypatch.setattr(os, "rename", refuse)
     before = os.stat(hosts)
-    assert replace(module, hosts, NEWS["shorter"]) is False
+    assert replace(module, hosts, OLD, NEWS["shorter"]) == {"atomic": False}
     assert read(hosts) == NEWS["shorter"]
     assert os.stat(hosts).st_ino == before.st_ino
     assert os.listdir(os.path.dirname(hosts)) == ["hosts"]
@@ -174,19 +241,70 @@ def test_other_errors_of_rename_are_errors(module, hosts, monkeypatch, number):
 
     monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(HostsError, match=re.escape(f"cannot replace {hosts}: [Errno {number}]")):
-        replace(module, hosts, NEWS["shorter"])
+        replace(module, hosts, OLD, NEWS["shorter"], backup=True)
     assert read(hosts) == OLD
+    assert os.listdir(os.path.dirname(hosts)) == ["hosts"]
 
 
 def test_a_validation_that_fails_changes_nothing(module, hosts):
     with pytest.raises(HostsError, match="validate failed with exit status 1"):
-        replace(module, hosts, NEWS["longer"], "grep -q beta %s")
+        replace(module, hosts, OLD, NEWS["longer"], "grep -q beta %s", backup=True)
     with pytest.raises(HostsError, match="must contain %s"):
-        replace(module, hosts, NEWS["longer"], "true")
+        replace(module, hosts, OLD, NEWS["longer"], "true", backup=True)
     assert read(hosts) == OLD
     assert os.listdir(os.path.dirname(hosts)) == ["hosts"]
-    replace(module, hosts, NEWS["longer"], "grep -q alpha %s")
+    replace(module, hosts, OLD, NEWS["longer"], "grep -q alpha %s")
     assert read(hosts) == NEWS["longer"]
+
+
+def test_a_backup_is_told_and_goes_where_the_file_stays(module, hosts, monkeypatch):
+    told = replace(module, hosts, OLD, NEWS["longer"], backup=True)
+    assert read(told["backup_file"]) == OLD
+    os.unlink(told["backup_file"])
+    with pytest.raises(ChangedError):
+        replace(module, hosts, OLD, NEWS["shorter"], backup=True)
+    assert os.listdir(os.path.dirname(hosts)) == ["hosts"]
+
+    def refuse(*_args):
+        raise Exception("no") from OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(module, "backup_local", refuse)
+    with pytest.raises(HostsError, match=re.escape(f"cannot back up {hosts}: [Errno 28] no space")):
+        replace(module, hosts, NEWS["longer"], OLD, backup=True)
+    assert read(hosts) == NEWS["longer"]
+    assert os.listdir(os.path.dirname(hosts)) == ["hosts"]
+
+
+def test_a_backup_stays_where_the_file_does_not(module, hosts, monkeypatch):
+    def spoil(_temporary, path):
+        Path(path).write_bytes(b"spoilt")
+        fail()
+
+    monkeypatch.setattr(module, "atomic_move", spoil)
+    with pytest.raises(HostsError, match=r"injected; a copy of the old file is (\S+)$") as caught:
+        replace(module, hosts, OLD, NEWS["longer"], backup=True)
+    assert read(str(caught.value).split()[-1]) == OLD
+
+
+@pytest.mark.parametrize("old", [OLD + b"end\n", OLD + b"middle\nend\n" * 9, OLD])
+@pytest.mark.parametrize("new", [OLD + b"other\n", OLD + b"end\nmore\n", OLD])
+def test_in_place_the_lines_above_the_change_are_not_written(hosts, old, new, monkeypatch):
+    Path(hosts).write_bytes(old)
+    written, real = [], os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: written.append(offset) or real(fd, data, offset))
+    write_in_place(hosts, old, new)
+    assert read(hosts) == new
+    assert min(written, default=len(OLD)) >= len(OLD)
+
+
+def test_a_kill_in_the_midst_of_the_write_in_place_spares_the_lines_above(hosts, monkeypatch):
+    child = os.fork()
+    if not child:
+        real = os.pwrite
+        monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: real(fd, data[:7], offset) and kill())
+        write_in_place(hosts, OLD, OLD[:40] + b"fd00::2 beta\n" + OLD[40:])
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert read(hosts) == OLD[:40] + b"fd00::2" + OLD[47:]
 
 
 def test_links_are_followed_if_asked(hosts, tmp_path):
@@ -206,75 +324,3 @@ def test_what_cannot_be_edited_is_refused(tmp_path):
     with pytest.raises(HostsError, match="its directory does not exist"):
         resolve(str(tmp_path / "no" / "hosts"), follow=True)
     assert read(str(tmp_path / "none")) is None
-
-
-def test_the_lock_is_exclusive_and_leaves_nothing(hosts, monkeypatch):
-    monkeypatch.setattr(_hosts_write, "LOCK_SECONDS", 0.2)
-    with locked(hosts):
-        assert sorted(os.listdir(os.path.dirname(hosts))) == [".hosts.aurora-cluster.lock", "hosts"]
-        with pytest.raises(HostsError, match="has been locked by another run"), locked(hosts):
-            pass
-    with locked(hosts):
-        pass
-    assert os.listdir(os.path.dirname(hosts)) == ["hosts"]
-
-
-def test_a_lock_left_by_a_killed_run_stops_nobody(hosts):
-    (Path(hosts).parent / ".hosts.aurora-cluster.lock").touch()
-    with locked(hosts):
-        pass
-    assert os.listdir(os.path.dirname(hosts)) == ["hosts"]
-
-
-def test_a_lock_removed_between_opening_and_locking_is_taken_anew(hosts, monkeypatch):
-    lock_path = os.path.join(os.path.dirname(hosts), ".hosts.aurora-cluster.lock")
-    real, calls = fcntl.flock, []
-
-    def flock(fd, operation):
-        calls.append(fd)
-        if len(calls) == 1:
-            os.unlink(lock_path)
-        real(fd, operation)
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with locked(hosts):
-        assert len(calls) == 2
-        assert os.path.exists(lock_path)
-
-
-def test_where_nothing_can_be_created_the_file_itself_is_locked(hosts, monkeypatch):
-    real = os.open
-
-    def refuse(path, flags, *args, **kwargs):
-        if flags & os.O_CREAT:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-        return real(path, flags, *args, **kwargs)
-
-    monkeypatch.setattr(os, "open", refuse)
-    with locked(hosts), open(hosts, "rb") as stream, pytest.raises(BlockingIOError):
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_no_increment_is_lost_between_processes(tmp_path):
-    """Many processes read, add one and replace, each under the lock."""
-    path = tmp_path / "counter"
-    path.write_text("0")
-    children = []
-    for _child in range(4):
-        child = os.fork()
-        if not child:
-            try:
-                for _turn in range(25):
-                    with locked(str(path)):
-                        number = int(path.read_text())
-                        time.sleep(0.0005)
-                        (tmp_path / "new").write_text(str(number + 1))
-                        os.rename(tmp_path / "new", path)
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-                os._exit(1)
-            os._exit(0)
-        children.append(child)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0, 0]
-    assert path.read_text() == "100"
-    assert sorted(os.listdir(tmp_path)) == ["counter"]

@@ -18,7 +18,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.aurora.cluster.plugins.modules import hosts_file
 if len(sys.argv) > 2:
     hosts_file.HOSTS, root = sys.argv[2:]
-    hosts_file.manage_etc_hosts = functools.partial(hosts_file.manage_etc_hosts, root)
+    hosts_file.cloud_init_warning = functools.partial(hosts_file.cloud_init_warning, root=root)
 with patch_module_args(json.loads(sys.argv[1])):
     hosts_file.main()
 """
@@ -103,7 +103,7 @@ def test_check_mode_and_diff_tell_exactly_what_a_run_does(hosts):
 
 def test_a_refused_file_is_left_alone(hosts):
     hosts.write_bytes(USER + BLOCK[:-10])
-    result = run(hosts)
+    result = run(hosts, backup=True)
     assert result["failed"] is True
     assert "line 2 begins 'blue' and nothing ends it" in result["msg"]
     assert hosts.read_bytes() == USER + BLOCK[:-10]
@@ -117,14 +117,57 @@ def test_a_refused_file_is_left_alone(hosts):
         ({"entries": [{"address": "10.0.0.1\n6.6.6.6", "names": ["a"]}]}, "is not an IPv4 or IPv6 address"),
         ({"block": "a\nb"}, "is no block name"),
         ({"entries": None}, "state is present but all of the following are missing: entries"),
+        ({"entries": [ALPHA, {"address": "10.0.0.2", "names": ["a"]}]}, "a is given two addresses, 10.0.0.1 and 10.0"),
         ({"validate": "grep -q gamma %s"}, "validate failed with exit status 1"),
+        ({"validate": "true"}, "validate must contain %s"),
     ],
 )
 def test_what_is_refused_changes_nothing(hosts, options, told):
-    result = run(hosts, **options)
+    result = run(hosts, backup=True, **options)
     assert result["failed"] is True
     assert told in result["msg"]
     assert hosts.read_bytes() == USER
+    assert os.listdir(hosts.parent) == ["hosts"]
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "told"),
+    [("warn", ["entries: entry 2: A is given two addresses, 10.0.0.1 and 10.0.0.2"]), ("allow", [])],
+)
+def test_a_name_may_have_two_addresses(hosts, duplicates, told):
+    result = run(hosts, entries=[ALPHA, {"address": "10.0.0.2", "names": ["A"]}], duplicates=duplicates)
+    assert warnings(result) == told
+    assert b"\n10.0.0.1\talpha a\n10.0.0.2\tA\n" in hosts.read_bytes()
+
+
+def writes_meanwhile(hosts, times):
+    """A validate command that adds a line to the hosts file itself, the first times it is run."""
+    script = hosts.parent.parent / f"{hosts.parent.name}.sh"
+    script.write_text(
+        f'#!/bin/sh\necho x >> "$0.runs"\n[ "$(wc -l < "$0.runs")" -gt {times} ] || '
+        f'echo "10.9.9.$(wc -l < "$0.runs") printer" >> {hosts}\n'
+    )
+    script.chmod(0o755)
+    return f"{script} %s"
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_line_another_program_writes_meanwhile_is_kept(hosts, exists):
+    before = USER if exists else b""
+    if not exists:
+        hosts.unlink()
+    result = run(hosts, validate=writes_meanwhile(hosts, 2), backup=True, _ansible_diff=True)
+    assert hosts.read_bytes() == before + b"10.9.9.1 printer\n10.9.9.2 printer\n" + BLOCK
+    assert result["diff"]["before"].encode() == before + b"10.9.9.1 printer\n10.9.9.2 printer\n"
+    assert Path(result["backup_file"]).read_bytes() == before + b"10.9.9.1 printer\n10.9.9.2 printer\n"
+    assert len(os.listdir(hosts.parent)) == 2
+
+
+def test_a_file_that_never_rests_is_left_to_the_other_program(hosts):
+    result = run(hosts, validate=writes_meanwhile(hosts, 9), backup=True)
+    assert result["failed"] is True
+    assert "was changed by another program meanwhile" in result["msg"]
+    assert hosts.read_bytes() == USER + b"10.9.9.1 printer\n10.9.9.2 printer\n10.9.9.3 printer\n"
     assert os.listdir(hosts.parent) == ["hosts"]
 
 
@@ -200,6 +243,10 @@ def test_a_bind_mounted_file_is_written_in_place(hosts, tmp_path, folder):
     assert result["atomic"] is False
     assert hosts.read_bytes() == USER + BLOCK
     assert run(inside / "hosts", prefix)["changed"] is False
+    hosts.write_bytes(USER)
+    assert run(inside / "hosts", prefix, validate=writes_meanwhile(hosts, 1))["atomic"] is False
+    assert hosts.read_bytes() == USER + b"10.9.9.1 printer\n" + BLOCK
+    hosts.write_bytes(USER + BLOCK)
     assert run(inside / "hosts", prefix, entries=None, state="absent")["changed"] is True
     assert hosts.read_bytes() == USER
     assert hosts.stat().st_ino == number
@@ -238,6 +285,8 @@ def test_cloud_init_is_named_when_it_would_undo_the_work(hosts, tmp_path, value,
     found = " ".join(warnings(json.loads(done.stdout)))
     if told:
         assert told.format(hosts=hosts) in found
-        assert f"{tmp_path}/etc/cloud/cloud.cfg says manage_etc_hosts: {value}; set manage_etc_hosts: false" in found
+        assert (
+            f"{tmp_path}/etc/cloud/cloud.cfg says manage_etc_hosts: {value}; set manage_etc_hosts: false there" in found
+        )
     else:
         assert found == ""
