@@ -111,6 +111,18 @@ def test_an_unreachable_machine_is_listed_and_a_removed_one_is_not(machines, tmp
         assert ENTRIES in text(machine)
 
 
+def test_each_file_is_written_once_whoever_changes(machines, tmp_path):
+    """One machine's new alias is one write on each machine, not one for each pair of them."""
+    renamed = tmp_path / "renamed.yml"
+    renamed.write_text(yaml.safe_dump({"aurora_cluster": {"hosts": {"mounted": {"hosts_aliases": ["www", "web"]}}}}))
+    for arguments in (["-i", str(renamed)], []):
+        run = THREE.play("playbooks/hosts.yml", *arguments)
+        assert run.status == 0, run.said
+        assert {name: run.changed[name] for name in MACHINES} == dict.fromkeys(MACHINES, 1), run.said
+        for machine in machines.values():
+            assert machine.run("getent ahostsv4 web").rc == (0 if arguments else 2)
+
+
 def test_a_limit_does_not_shrink_the_list(machines):
     assert "changed=0" in play("--limit", "mounted")
     assert ENTRIES in text(machines["mounted"])
