@@ -39,16 +39,17 @@ THROTTLE_RETRIES = 60
 THROTTLE_TIME = 300
 # A management server that restarts while jobs run is away for a while; the jobs go on or are there afterwards.
 JOB_OUTAGE = 120
+INTERNAL = 530
 
 
-def from_options(options, log=None):
+def from_options(options, log=None, seconds=None):
     """A client for what `options` (of a module or plugin), CLOUDSTACK_* variables and cloudstack.ini say.
 
-    `log`, if given, is called with sentences about waiting and trying again.
+    `log`, if given, is called with sentences about waiting and trying again. After `seconds`, all waiting ends.
     """
     if CS_IMPORT_ERROR:
         raise CloudStackError(None, missing_required_lib("cs"))
-    return CloudStack(resolve(options), log)
+    return CloudStack(resolve(options), log, seconds)
 
 
 def _innermost(exc):
@@ -62,12 +63,16 @@ def _innermost(exc):
 
 
 class Job:
-    """An asynchronous job of the cloud. `resource` is the id of what it works on, where the server told it."""
+    """An asynchronous job of the cloud. `resource` is the id of what it works on, where the server told it.
+
+    `label` is what a person calls that.
+    """
 
     def __init__(self, command, jobid, resource=None, result=None):
         self.command = command
         self.jobid = jobid
         self.resource = resource
+        self.label = command
         # A dict or a CloudStackError once it is done.
         self.result = result
 
@@ -77,7 +82,7 @@ class Job:
 
 
 class CloudStack:
-    def __init__(self, settings, log=None):
+    def __init__(self, settings, log=None, seconds=None):
         self.settings = settings
         self.calls = 0
         # Shrinks to what the server allows.
@@ -85,6 +90,7 @@ class CloudStack:
         self._log = log or (lambda text: None)
         self._sleep = time.sleep
         self._clock = time.monotonic
+        self.deadline = None if seconds is None else self._clock() + seconds
         session = requests.Session()
         # A redirect would carry a signed request to somewhere else, or turn a POST into an empty GET.
         session.max_redirects = 0
@@ -120,38 +126,51 @@ class CloudStack:
             return Job(command, str(answer["jobid"]), answer.get("id"))
         return Job(command, None, answer.get("id"), payload(answer))
 
-    def wait(self, jobs, timeout, on_progress=None):
-        """Wait up to `timeout` seconds for all `jobs`; their results in order, each a dict or a CloudStackError.
+    def left(self):
+        """The seconds until all waiting ends."""
+        return float("inf") if self.deadline is None else max(0.0, self.deadline - self._clock())
+
+    def pause(self, seconds):
+        """Sleep, but not past the deadline."""
+        self._sleep(min(seconds, self.left()))
+
+    def wait(self, jobs, on_progress=None):
+        """Wait until the deadline for all `jobs`; their results in order, each a dict or a CloudStackError.
 
         `on_progress(waiting, elapsed)` is called after each round with the jobs still waited for and the seconds.
         """
         jobs = list(jobs)
-        began = unreachable = self._clock()
+        began = answered = self._clock()
         while True:
             waiting = [job for job in jobs if not job.done]
+            pause = self.settings.poll_interval
             for job in waiting:
                 try:
                     job.result = self._outcome(job)
-                    unreachable = self._clock()
+                    answered = self._clock()
                 except CloudStackError as error:
-                    if not error.passing and error.retry_after is None:
+                    # It is the question that failed; the job, which it says nothing about, may be well.
+                    internal = error.code == INTERNAL
+                    if not (error.passing or internal or error.retry_after is not None):
                         job.result = error
                         continue
-                    if self._clock() - unreachable > JOB_OUTAGE:
-                        self._give_up(waiting, error.text)
-                    # The others would get no answer either.
+                    if self._clock() - answered > JOB_OUTAGE:
+                        self._give_up([job] if internal else waiting, error.text)
                     self._log(str(error))
-                    break
+                    pause = max(pause, error.retry_after or 0)
+                    # The others would get no answer either.
+                    if not internal:
+                        break
             waiting = [job for job in waiting if not job.done]
             elapsed = self._clock() - began
             if on_progress:
                 on_progress(waiting, elapsed)
+            if waiting and not self.left():
+                self._give_up(waiting, f"it still runs after {elapsed:.0f} s")
+                waiting = []
             if not waiting:
                 return [job.result for job in jobs]
-            if elapsed >= timeout:
-                self._give_up(waiting, f"it still runs after {elapsed:.0f} s")
-                return [job.result for job in jobs]
-            self._sleep(max(0, min(self.settings.poll_interval, timeout - elapsed)))
+            self.pause(pause)
 
     def _give_up(self, jobs, text):
         for job in jobs:
@@ -187,14 +206,14 @@ class CloudStack:
                     refusals += 1
                     delay = max(error.retry_after, 0.05)
                     # The command was refused unseen, so any command may be repeated.
-                    if refusals > THROTTLE_RETRIES or waited + delay > THROTTLE_TIME:
+                    if refusals > THROTTLE_RETRIES or waited + delay > THROTTLE_TIME or delay > self.left():
                         raise
                     waited += delay
                     self._log(f"{command}: the cloud asks to wait {delay:g} s")
                 elif error.passing and command.startswith(READS):
                     faults += 1
                     delay = 0.5 * 2 ** (faults - 1)
-                    if faults > READ_RETRIES:
+                    if faults > READ_RETRIES or delay > self.left():
                         raise
                     self._log(f"{error} Trying again in {delay:g} s")
                 elif error.passing and error.outcome_unknown:

@@ -134,8 +134,9 @@ def rule_text(rule):
 class SecurityGroup:
     """The cluster's security group with exactly the wanted rules. A group that others made is left alone."""
 
-    def __init__(self, cloud, scope, name, cluster):
+    def __init__(self, cloud, scope, name, cluster, on_progress=None):
         self._cloud = cloud
+        self._on_progress = on_progress
         self._scope = scope
         self.name = name
         self.description = f"aurora.cluster {cluster}"
@@ -187,14 +188,16 @@ class SecurityGroup:
         """Start adding the rules that are missing. Machines can be deployed meanwhile."""
         self._adding = [self._authorize(rule) for rule in sorted(self.to_add, key=rule_text)]
 
-    def finish(self, timeout):
+    def finish(self):
         """Remove the rules that are too many once the new ones are there, so that nobody is locked out in between."""
         have, unwanted = self.rules, sorted(self.to_remove, key=rule_text)
-        self._wait(self._adding, timeout)
-        self._wait([self._cloud.start("revokeSecurityGroupIngress", id=have[rule]) for rule in unwanted], timeout)
+        self._wait(self._adding)
+        self._wait([self._cloud.start("revokeSecurityGroupIngress", id=have[rule]) for rule in unwanted])
 
-    def _wait(self, jobs, timeout):
-        for result in self._cloud.wait(jobs, timeout):
+    def _wait(self, jobs):
+        for job in jobs:
+            job.label = f"security group {self.name}"
+        for result in self._cloud.wait(jobs, self._on_progress):
             if isinstance(result, CloudStackError):
                 raise result
 

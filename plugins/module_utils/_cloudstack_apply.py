@@ -4,23 +4,37 @@
 
 from __future__ import annotations
 
-import time
-
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_errors import CloudStackError
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_plan import MOVING, instance_group, is_ours
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_wanted import Problems
 
 DETAILS = "group,nics,secgrp,tmpl,servoff,affgrp"
 NOT_PERMITTED = 531
+PROGRESS_INTERVAL = 30
 
 
 def list_machines(cloud, scope):
     return cloud.list("listVirtualMachines", details=DETAILS, **scope)
 
 
-def settle(cloud, scope, cluster, timeout, sleep=time.sleep, clock=time.monotonic):
+class Progress:
+    """Tells `log` what is still waited for: when that changes, and every half a minute."""
+
+    def __init__(self, log):
+        self._log = log
+        self._told = None
+        self._at = 0.0
+
+    def __call__(self, waiting, elapsed):
+        names = sorted({job.label for job in waiting})
+        if names and (names != self._told or not 0 <= elapsed - self._at < PROGRESS_INTERVAL):
+            self._log(f"Waiting for {', '.join(names)}, for {elapsed:.0f} s now")
+            self._at = elapsed
+        self._told = names
+
+
+def settle(cloud, scope, cluster):
     """The machines, once none of the cluster's is on its way from one state to another."""
-    deadline = clock() + timeout
     while True:
         rows = list_machines(cloud, scope)
         moving = [
@@ -30,14 +44,14 @@ def settle(cloud, scope, cluster, timeout, sleep=time.sleep, clock=time.monotoni
         ]
         if not moving:
             return rows
-        if clock() >= deadline:
+        if not cloud.left():
             raise Problems(
                 [
-                    f"{row['name']}: is still {row['state']} after {timeout:g} s: see to it in the cloud"
+                    f"{row['name']}: is still {row['state']}, and the time is up: see to it in the cloud"
                     for row in moving
                 ]
             )
-        sleep(cloud.settings.poll_interval)
+        cloud.pause(cloud.settings.poll_interval)
 
 
 def deploy_params(wanted, group):
@@ -63,14 +77,15 @@ def deploy_params(wanted, group):
 class Apply:
     """Starts what a plan says and waits for it. `failed` maps each machine to the reasons why it is not as wanted."""
 
-    def __init__(self, cloud, scope, cluster, expunge, timeout):
+    def __init__(self, cloud, scope, cluster, expunge, on_progress=None):
         self._cloud = cloud
         self._scope = scope
         self._cluster = cluster
         self._expunge = expunge
-        self._deadline = time.monotonic() + timeout
+        self._on_progress = on_progress
         self._jobs = []
-        self._silent = False
+        # Whether an answer never came, and whether the cloud has turned out to give none at all.
+        self._doubtful = self._silent = False
         self.failed = {}
         self.done = {}
         self.warnings = []
@@ -92,18 +107,32 @@ class Apply:
 
     def _fail(self, name, error):
         self.failed.setdefault(name, []).append(str(error))
-        self._silent = self._silent or error.outcome_unknown
+        self._doubtful = self._doubtful or error.outcome_unknown
+
+    def _obstacle(self, outcome):
+        """Why nothing more is started, or None. One lost answer is no reason, if the cloud answers the next question."""
+        # A machine that was deployed gets its tag in any case, or nobody would know whose it is.
+        if outcome != "tagged" and not self._cloud.left():
+            return "Not tried, because the time was up."
+        if self._doubtful and not self._silent:
+            try:
+                self._cloud.call("listZones")
+                self._doubtful = False
+            except CloudStackError:
+                self._silent = True
+        return "Not tried, because the cloud has stopped answering." if self._silent else None
 
     def _start(self, step, outcome, command, **params):
         """Start a command for a machine; return its job, or None if the cloud refused it."""
-        if self._silent:
-            self.failed.setdefault(step.name, []).append("Not tried, because the cloud has stopped answering.")
+        if obstacle := self._obstacle(outcome):
+            self.failed.setdefault(step.name, []).append(obstacle)
             return None
         try:
             job = self._cloud.start(command, **params)
         except CloudStackError as error:
             self._fail(step.name, error)
             return None
+        job.label = step.name
         self._jobs.append((step, outcome, job))
         return job
 
@@ -125,7 +154,7 @@ class Apply:
                 step, "tagged", "deleteTags", resourceids=step.row["id"], resourcetype="UserVm", tags=pairs
             )
             # A key can be given again once it is gone; the wait is short and there is one for all that changes.
-            if job is None or isinstance(self._cloud.wait([job], self._left())[0], CloudStackError):
+            if job is None or isinstance(self._cloud.wait([job])[0], CloudStackError):
                 return
         if step.add_tags:
             self._create_tags(step, step.row["id"], step.add_tags)
@@ -148,12 +177,10 @@ class Apply:
             )
             self._destroy(step)
 
-    def _left(self):
-        return max(0.0, self._deadline - time.monotonic())
-
     def _wait(self):
         jobs, self._jobs = self._jobs, []
-        for (step, outcome, _job), result in zip(jobs, self._cloud.wait([job for _s, _o, job in jobs], self._left())):
+        results = self._cloud.wait([job for _step, _outcome, job in jobs], self._on_progress)
+        for (step, outcome, _job), result in zip(jobs, results):
             if isinstance(result, CloudStackError):
                 self._fail(step.name, result)
             else:

@@ -13,7 +13,12 @@ from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_access 
     SecurityGroup,
     rule_text,
 )
-from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_apply import Apply, list_machines, settle
+from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_apply import (
+    Apply,
+    Progress,
+    list_machines,
+    settle,
+)
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_plan import (
     difference,
     is_ours,
@@ -35,7 +40,8 @@ class Run:
     def __init__(self, module):
         self.module = module
         self.params = module.params
-        self.cloud = from_options(module.params)
+        self.cloud = from_options(module.params, module.log, module.params["job_timeout"])
+        self.on_progress = Progress(module.log)
         self.before = {}
         self.after = {}
 
@@ -71,7 +77,7 @@ class Run:
         cluster = self.params["cluster"]
         self.keys = KeyPair(self.cloud, self.scope, wish["name"], wish["public_key"], cluster) if wish else None
         wish = self.params["security_group"]
-        self.group = SecurityGroup(self.cloud, self.scope, wish["name"], cluster) if wish else None
+        self.group = SecurityGroup(self.cloud, self.scope, wish["name"], cluster, self.on_progress) if wish else None
         if self.params["state"] == "present":
             self.present()
         else:
@@ -174,7 +180,7 @@ class Run:
         """The cloud's machines. An earlier run's jobs are waited for, unless nothing is to be changed anyway."""
         if self.module.check_mode:
             return list_machines(self.cloud, self.scope)
-        return settle(self.cloud, self.scope, self.params["cluster"], self.params["job_timeout"])
+        return settle(self.cloud, self.scope, self.params["cluster"])
 
     def note(self, name, before, after):
         self.before[name] = before
@@ -198,13 +204,11 @@ class Run:
                 result[outcome] = [step.name for step in plan.steps if step.action in actions]
             result["machines"] = [summary(step.row) for step in plan.steps if step.row]
             self.module.exit_json(calls=self.cloud.calls, **result)
-        apply = Apply(
-            self.cloud, self.scope, self.params["cluster"], self.params["expunge"], self.params["job_timeout"]
-        )
+        apply = Apply(self.cloud, self.scope, self.params["cluster"], self.params["expunge"], self.on_progress)
         apply.run(plan.steps)
         if rules:
             try:
-                rules.finish(self.params["job_timeout"])
+                rules.finish()
             except CloudStackError as error:
                 apply.failed[f"security group {rules.name}"] = [str(error)]
         for text in apply.warnings:

@@ -144,9 +144,14 @@ options:
     type: bool
     default: true
   job_timeout:
-    description: Seconds until all machines must be as wanted.
+    description:
+      - Seconds until all machines must be as wanted. All waiting ends then, and nothing more is begun. Jobs go on in the cloud, and the
+        next run finds what they came to.
     type: int
     default: 900
+notes:
+  - While it waits, the system's log on the machine it runs on tells for which machines and how long, when that changes and every 30
+    seconds. C(journalctl -f | grep cloudstack_instances) shows it.
 extends_documentation_fragment:
   - aurora.cluster.cloudstack
   - ansible.builtin.action_common_attributes

@@ -38,7 +38,7 @@ def test_rules_are_few_and_exact(cloud, double):
     made = group(cloud, ports=["22", "31000-32000"])
     made.create()
     made.begin()
-    made.finish(10)
+    made.finish()
     rows = double.cloud.by_name("securitygroup", "blue")["ingressrule"]
     assert sorted(rule_text(rule_of(row)) for row in rows) == [
         "icmp from group blue",
@@ -55,7 +55,7 @@ def test_a_second_time_nothing_is_added(cloud, double):
         again = group(cloud)
         again.create()
         again.begin()
-        again.finish(10)
+        again.finish()
     assert (again.to_add, again.to_remove) == (set(), set())
     assert double.cloud.calls["authorizeSecurityGroupIngress"] == 4
     assert double.cloud.calls["createSecurityGroup"] == 1
@@ -65,11 +65,11 @@ def test_what_is_no_longer_wanted_is_closed(cloud, double):
     first = group(cloud, cidrs=["203.0.113.0/24", "198.51.100.7"])
     first.create()
     first.begin()
-    first.finish(10)
+    first.finish()
     second = group(cloud, cidrs=["192.0.2.0/24"])
     assert sorted(map(rule_text, second.to_remove)) == ["tcp 22 from 198.51.100.7/32", "tcp 22 from 203.0.113.0/24"]
     second.begin()
-    second.finish(10)
+    second.finish()
     rows = double.cloud.by_name("securitygroup", "blue")["ingressrule"]
     assert [row["cidr"] for row in rows if "cidr" in row] == ["192.0.2.0/24"]
 

@@ -3,35 +3,17 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import re
 import ssl
 import subprocess
-import threading
 import time
 from email.utils import formatdate
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack import (
-    CloudStackError,
-    Job,
-    from_options,
-)
+from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack import CloudStackError
+from doubles.cloudstack.scripted import KEY, SECRET, answer, error
 
-KEY, SECRET = "AnApiKeyOfSomebody-_x", "TheSecret/Of+Somebody=="
 MACHINES = [{"id": str(number), "name": f"m{number}"} for number in range(25)]
-
-
-def answer(document, status=200, kind="application/json", **headers):
-    body = document if isinstance(document, str) else json.dumps(document)
-    return status, {"Content-Type": kind, **headers}, body
-
-
-def error(code, text, command="listVirtualMachines", status=None, **headers):
-    body = {"uuidList": [], "errorcode": code, "cserrorcode": 4350, "errortext": text}
-    return answer({f"{command.lower()}response": body}, status or code, **headers)
 
 
 def pages(params):
@@ -39,71 +21,6 @@ def pages(params):
     first = (int(params["page"]) - 1) * size
     rows = MACHINES[first : first + size]
     return answer({"listvirtualmachinesresponse": {"count": len(MACHINES), "virtualmachine": rows} if rows else {}})
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.respond(urlsplit(self.path).query)
-
-    def do_POST(self):
-        self.respond(self.rfile.read(int(self.headers["Content-Length"])).decode())
-
-    def respond(self, query):
-        params = dict(parse_qsl(query, keep_blank_values=True))
-        self.server.requests.append((self.command, params))
-        said = self.server.say
-        said = said.pop(0) if isinstance(said, list) and len(said) > 1 else said[0] if isinstance(said, list) else said
-        said = said(params) if callable(said) else said
-        self.close_connection = True
-        if said == "hang up":
-            return
-        status, headers, body = said
-        cut = headers.pop("Cut", None)
-        self.send_response(status)
-        if "Date" in headers:  # instead of the one send_response has put there
-            self._headers_buffer = [line for line in self._headers_buffer if not line.startswith(b"Date:")]
-        for name, value in {"Content-Length": str(len(body.encode())), "Connection": "close", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body.encode()[:cut])
-
-    def log_message(self, *arguments):
-        pass
-
-
-class Quiet(http.server.ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        """A client that does not trust the certificate hangs up, which is no news."""
-
-
-@pytest.fixture
-def server():
-    server = Quiet(("127.0.0.1", 0), Handler)
-    server.requests = []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def connect(server, monkeypatch, tmp_path):
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-    def connect(say, scheme="http", **options):
-        server.say = say
-        endpoint = f"{scheme}://127.0.0.1:{server.server_port}/client/api"
-        cloud = from_options({"endpoint": endpoint, "key": KEY, "secret": SECRET, "timeout": 2, **options})
-        cloud.logged, cloud.slept = [], []
-        cloud._log, cloud._sleep = cloud.logged.append, cloud.slept.append
-        return cloud
-
-    return connect
 
 
 def failure(function, *arguments, **params):
@@ -316,104 +233,6 @@ def test_certificates_are_checked_against_the_file_given(connect, server, tmp_pa
     assert len(connect(pages, "https", ca_file=str(tmp_path / "cert.pem")).list("listVirtualMachines")) == 25
     with pytest.warns(match="Unverified HTTPS request"):
         assert len(connect(pages, "https", dangerous_no_tls_verify=True).list("listVirtualMachines")) == 25
-
-
-# Jobs
-
-
-def job_answer(**fields):
-    return answer({"queryasyncjobresultresponse": {"jobstatus": 0, **fields}})
-
-
-class Jobs:
-    """Answers about jobs: what each comes to, and after how many looks."""
-
-    def __init__(self, **ends):
-        self.ends = ends
-        self.looks = dict.fromkeys(ends, 0)
-
-    def __call__(self, params):
-        name = params["jobid"]
-        self.looks[name] += 1
-        looks, fields = self.ends[name]
-        return job_answer(**fields) if self.looks[name] > looks else job_answer()
-
-
-def ok(**result):
-    return {"jobstatus": 1, "jobresultcode": 0, "jobresult": result}
-
-
-def test_jobs_are_awaited_side_by_side_in_order(connect):
-    jobs = Jobs(a=(3, ok(virtualmachine={"id": "1"})), b=(0, ok(success=True)), c=(1, {"jobstatus": "1"}))
-    cloud = connect(jobs)
-    seen = []
-    results = cloud.wait(
-        [Job("deployVirtualMachine", name) for name in "abc"],
-        60,
-        lambda waiting, elapsed: seen.append([job.jobid for job in waiting]),
-    )
-    assert results == [{"id": "1"}, {"success": True}, {}]
-    assert seen == [["a", "c"], ["a"], ["a"], []]
-    assert jobs.looks == {"a": 4, "b": 1, "c": 2}
-
-
-@pytest.mark.parametrize(
-    ("end", "text", "code"),
-    [
-        ({"jobresultcode": 530, "jobresult": {"errorcode": 533, "errortext": "No capacity"}}, "No capacity", 533),
-        ({"jobresultcode": 530, "jobresult": "Unable to create"}, "Unable to create", 530),
-        ({"jobresultcode": 531}, "gave no reason", 531),
-        ({}, "gave no reason", 530),
-        ({"jobresult": {"errorcode": 530, "errortext": f"key {KEY}"}}, "key ********", 530),
-    ],
-)
-def test_a_job_that_fails_is_the_error_of_its_command_and_leaves_the_others(connect, end, text, code):
-    jobs = Jobs(a=(0, {"jobstatus": 2, **end}), b=(1, ok(success=True)))
-    bad, good = connect(jobs).wait([Job("deployVirtualMachine", "a"), Job("startVirtualMachine", "b")], 60)
-    assert good == {"success": True}
-    assert isinstance(bad, CloudStackError)
-    assert bad.command == "deployVirtualMachine"
-    assert text in bad.text
-    assert bad.code == code
-
-
-def test_a_job_that_does_not_end_is_given_up_by_its_id(connect):
-    cloud = connect(Jobs(a=(10**6, {}), b=(0, ok(success=True))))
-    times = iter([0, 0, 1, 1, 2, 7, 7, 8, 9])
-    cloud._clock = lambda: next(times)
-    late, done = cloud.wait([Job("deployVirtualMachine", "a"), Job("x", "b")], 5)
-    assert done == {"success": True}
-    assert "still runs after 7 s" in str(late)
-    assert "Job a goes on in the cloud" in str(late)
-    assert late.outcome_unknown
-
-
-def test_a_restarted_server_does_not_end_the_waiting(connect):
-    end = job_answer(**ok(virtualmachine={"id": "1"}))
-    cloud = connect([job_answer(), *["hang up"] * 20, end])
-    assert cloud.wait([Job("deployVirtualMachine", "a"), Job("deployVirtualMachine", "b")], 600) == [{"id": "1"}] * 2
-
-
-def test_a_server_that_is_too_busy_to_tell_has_not_failed_the_job(connect):
-    cloud = connect([error(429, "please retry after 1000000 ms"), job_answer(**ok(success=True))])
-    assert cloud.wait([Job("deployVirtualMachine", "a")], 600) == [{"success": True}]
-
-
-def test_a_server_that_stays_away_ends_the_waiting(connect):
-    cloud = connect("hang up")
-    now = iter(range(0, 10000, 50))
-    cloud._clock = lambda: next(now)
-    results = cloud.wait([Job("deployVirtualMachine", "a"), Job("deployVirtualMachine", "b")], 6000)
-    assert [result.outcome_unknown for result in results] == [True, True]
-    assert "no connection" in str(results[0])
-
-
-def test_a_command_done_at_once_is_a_job_that_is_done(connect, server):
-    cloud = connect(answer({"createsecuritygroupresponse": {"securitygroup": {"id": "g"}}}))
-    job = cloud.start("createSecurityGroup", name="g")
-    assert job.done
-    assert cloud.wait([job], 1) == [{"id": "g"}]
-    assert len(server.requests) == 1
 
 
 def test_call_unwraps_the_answer(connect):
