@@ -35,11 +35,10 @@ options:
     type: float
   method:
     description:
-      - How requests are sent. With V(get), key and signature show up in the logs of servers and proxies on the way, and
+      - How requests are sent, V(get) or V(post). With V(get), key and signature show up in the logs of servers and proxies on the way, and
         long user data does not fit.
       - V(post) if nobody sets it.
     type: str
-    choices: [get, post]
   ca_file:
     description:
       - A file with the certificates that the cloud's certificate is checked against, in place of the usual authorities.

@@ -85,7 +85,7 @@ options:
   duplicate_names:
     description:
       - What to do if several machines have one name. With V(keep), each gets the beginning of its id behind
-        its name, and there is a warning. With V(refuse), that is an error.
+        its name, or a number if it has no id of its own, and there is a warning. With V(refuse), that is an error.
     type: str
     choices: [keep, refuse]
     default: keep
@@ -185,7 +185,7 @@ import json
 import os
 
 from ansible.errors import AnsibleError, AnsibleParserError, AnsibleTemplateError
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable
 from ansible.utils.vars import combine_vars
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack import CloudStackError, from_options
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_host import (
@@ -198,11 +198,12 @@ from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_host im
 )
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_query import Query, check, condition, fetch
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_settings import ARGUMENT_SPEC, resolve
+from ansible_collections.aurora.cluster.plugins.plugin_utils._cloudstack_groups import Grouping
 
 FILES = ("cloudstack.yml", "cloudstack.yaml")
 
 
-class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+class InventoryModule(BaseInventoryPlugin, Grouping, Cacheable):
     NAME = "aurora.cluster.cloudstack"
 
     def verify_file(self, path):
@@ -332,7 +333,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 " that tells them apart, or set `duplicate_names: keep`."
             )
         for name in doubles:
-            self.display.warning(f"Several machines are called {name}. They are listed with their ids behind the name.")
+            self.display.warning(
+                f"Several machines are called {name}. They are listed with their ids, or else numbers, behind the name."
+            )
         return sorted(hosts, key=lambda host: host.name)
 
     def _true(self, option, row, without=False):
@@ -344,59 +347,3 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except Exception as exc:
             self._failed(option, self.get_option(option), row.get("name"), exc)
             return False
-
-    def _add(self, host):
-        inventory, cluster = self.inventory, self.get_option("cluster_group")
-        inventory.add_host(host.name, self.get_option("group"))
-        # A machine may be called like a group, zookeeper for one, and then inventory.set_variable takes the group.
-        entry = inventory.get_host(host.name)
-        for name, value in host.variables.items():
-            entry.set_variable(name, value)
-        for role in host.roles:
-            inventory.add_group(role)
-            if role != cluster:
-                inventory.add_child(cluster, role)
-            inventory.add_host(host.name, role)
-        self._construct(host.name, entry, host.variables)
-
-    def _construct(self, name, entry, variables):
-        """compose, groups and keyed_groups, as everywhere, but the failures of an expression are told."""
-        extra = self._vars if self.get_option("use_extra_vars") else {}
-        for variable, expression in self.get_option("compose").items():
-            try:
-                entry.set_variable(variable, self._compose(expression, variables))
-            except Exception as exc:
-                self._failed("compose", variable, name, exc)
-        known = combine_vars(combine_vars(variables, entry.get_vars()), extra)
-        self.templar.available_variables = known
-        for group, expression in self.get_option("groups").items():
-            try:
-                wanted = self.templar.evaluate_conditional(expression)
-            except Exception as exc:
-                self._failed("groups", group, name, exc)
-                continue
-            if wanted:
-                self.inventory.add_host(name, self.inventory.add_group(self._sanitize_group_name(group)))
-        try:
-            self._add_host_to_keyed_groups(
-                self.get_option("keyed_groups"), known, name, self.get_option("strict"), fetch_hostvars=False
-            )
-        except AnsibleError as exc:
-            raise ValueError(
-                f"`keyed_groups` and machine {name}: {exc} A number has to pass through `| string`."
-            ) from None
-
-    def _failed(self, option, what, name, exc):
-        if self.get_option("strict"):
-            raise ValueError(f"`{option}` {what!r} fails for machine {name}: {exc}") from None
-        self._failures.setdefault((option, what), []).append((name, exc))
-
-    def _tell_failures(self, hosts):
-        """An expression that fails now and then is usual; one that always does is a mistake, as in a filter any is."""
-        for (option, what), failures in self._failures.items():
-            name, exc = failures[0]
-            text = f"`{option}` {what!r} fails for {len(failures)} machines, {name} for one: {exc}"
-            if option in ("include", "exclude") or len(failures) == hosts:
-                self.display.warning(text)
-            else:
-                self.display.vvv(text)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 from typing import NamedTuple
 
@@ -51,11 +52,14 @@ def _rows(value):
 
 def address(value, version=None):
     """`value` as an address, None if it is none. What ssh is given as a host must not be able to be an option."""
+    text = str(value).strip()
     try:
-        found = ipaddress.ip_address(str(value).strip())
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
-    return str(found) if version in (None, found.version) and not found.is_unspecified else None
+    # Behind a percent sign comes the name of a card, for which any text is taken.
+    usable = version in (None, found.version) and not found.is_unspecified and "%" not in text
+    return str(found) if usable else None
 
 
 def _nic(row):
@@ -256,7 +260,8 @@ def host_from_row(
 def distinct(hosts):
     """`hosts` with names that are their own, and the names that had several.
 
-    All machines of a name get their id behind it, so that no name depends on which of them is listed first.
+    All machines of a name get their id behind it, so that no name depends on which of them is listed first. No two are
+    ever one host, whatever their ids.
     """
     by_name = {}
     for host in hosts:
@@ -266,8 +271,24 @@ def distinct(hosts):
         if len(same) > 1:
             doubles.append(name)
             short = len({host.id[:8] for host in same}) == len(same)
-            same = [host._replace(name=f"{name}-{host.id[:8] if short else host.id}") for host in same]
-            # Somebody may have called another machine just that.
-            same = [host._replace(name=host.id) if host.name in taken else host for host in same]
+            same = [_with_id(host, 8 if short else None, taken) for host in same]
         result += same
-    return result, doubles
+    return _numbered(result), doubles
+
+
+def _with_id(host, length, taken):
+    name = f"{host.name}-{host.id[:length]}"
+    # Somebody may have called another machine just that.
+    return host._replace(name=host.id if name in taken else name) if host.id else host
+
+
+def _numbered(hosts):
+    """`hosts` with numbers behind names that even ids do not tell apart, because they are missing or the same."""
+    taken, used, result = {host.name for host in hosts}, set(), []
+    # In an order that does not depend on which is listed first.
+    for host in sorted(hosts, key=lambda host: (host.name, repr(host.variables))):
+        names = itertools.chain([host.name], (f"{host.name}-{number}" for number in itertools.count(2)))
+        name = next(name for name in names if name not in used and (name == host.name or name not in taken))
+        used.add(name)
+        result.append(host._replace(name=name))
+    return result

@@ -43,7 +43,7 @@ def rows_of(command, answer):
 
 def _identity(row):
     # A template is listed once for each zone it is in.
-    if isinstance(row, dict) and row.get("id") is not None:
+    if isinstance(row, dict) and row.get("id") not in (None, ""):
         return (str(row["id"]), str(row.get("zoneid")))
     return json.dumps(row, sort_keys=True, default=str)
 

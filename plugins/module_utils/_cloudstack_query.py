@@ -112,7 +112,7 @@ def _listed(cloud, query, method, params):
         try:
             for row in method(cloud, {**params, **scope}):
                 ident = row.get("id") if isinstance(row, dict) else None
-                rows[len(rows) if ident is None else str(ident)] = row
+                rows[len(rows) if ident in (None, "") else str(ident)] = row
         except CloudStackError as error:
             if scope.get("projectid") == "-1" and error.code in (431, 432, 531):
                 error.remedy = f"`projects: [none]` leaves the projects out. {error.remedy}".strip()

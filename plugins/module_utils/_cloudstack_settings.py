@@ -84,7 +84,7 @@ ARGUMENT_SPEC = {
     "config": {"type": "path"},
     "region": {"type": "str"},
     "timeout": {"type": "float"},
-    "method": {"type": "str", "choices": ["get", "post"]},
+    "method": {"type": "str"},
     "ca_file": {"type": "path"},
     "dangerous_no_tls_verify": {"type": "bool"},
 }

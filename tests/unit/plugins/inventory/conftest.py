@@ -52,12 +52,14 @@ class Recorder:
 class Read:
     """An inventory that was read, and what it said."""
 
-    def __init__(self, path, cache):
+    def __init__(self, path, cache, before=None):
         plugin = cloudstack.InventoryModule()
         plugin._load_name = plugin.ansible_name = NAME
         plugin._redirected_names = [NAME]
         self.shown = plugin.display = Recorder()
         self.inventory = InventoryData()
+        if before:
+            before(self.inventory)
         assert plugin.verify_file(str(path))
         plugin.parse(self.inventory, DataLoader(), str(path), cache)
         self.inventory.reconcile_inventory()
@@ -100,11 +102,11 @@ def double(monkeypatch, tmp_path):
 
 @pytest.fixture
 def read(tmp_path):
-    """Read a configuration file, given as text or as options."""
+    """Read a configuration file, given as text or as options. `before` prepares the inventory, as another source may."""
 
-    def read(text="", cache=True, name="cloudstack.yml", **options):
+    def read(text="", cache=True, name="cloudstack.yml", before=None, **options):
         path = tmp_path / name
         path.write_text(f"plugin: {NAME}\n{text}\n" + (yaml.safe_dump(options) if options else ""))
-        return Read(path, cache)
+        return Read(path, cache, before)
 
     return read

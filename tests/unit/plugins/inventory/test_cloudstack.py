@@ -9,7 +9,6 @@ from ansible.errors import AnsibleOptionsError, AnsibleParserError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.aurora.cluster.plugins.inventory.cloudstack import InventoryModule
-from ansible_collections.aurora.cluster.plugins.module_utils import _cloudstack
 
 
 def test_the_groups_are_there_before_there_is_a_machine(double, read):
@@ -194,7 +193,43 @@ def test_two_machines_of_one_name_are_both_there(double, read):
     rows = [double.add_machine("web", zone="basic"), double.add_machine("web", zone="advanced")]
     seen = read()
     assert seen.names == sorted(f"web-{row['id'][:8]}" for row in rows)
-    assert seen.warnings == ["Several machines are called web. They are listed with their ids behind the name."]
+    assert seen.warnings == [
+        "Several machines are called web. They are listed with their ids, or else numbers, behind the name."
+    ]
+
+
+def test_two_machines_of_one_name_without_ids_are_both_there(double, read):
+    for zone in ("basic", "advanced"):
+        double.add_machine("web", zone=zone, id="")
+    seen = read()
+    assert seen.names == ["web", "web-2"]
+    assert {seen.vars(name)["cloudstack_zone"] for name in seen.names} == {"basic", "advanced"}
+    [warning] = seen.warnings
+    assert warning.startswith("Several machines are called web.")
+
+
+@pytest.mark.parametrize("method", ["POST", "Get"])
+def test_the_method_may_be_spelled_in_capitals(double, read, monkeypatch, method):
+    double.add_machine("m")
+    monkeypatch.setenv("CLOUDSTACK_METHOD", method)
+    assert read().names == ["m"]
+
+
+def test_a_method_that_there_is_not_is_refused_by_the_name_of_its_variable(double, read, monkeypatch):
+    monkeypatch.setenv("CLOUDSTACK_METHOD", "put")
+    with pytest.raises(
+        AnsibleParserError, match=r"'put' of CLOUDSTACK_METHOD cannot be used\. It has to be get or post"
+    ):
+        read()
+
+
+@pytest.mark.parametrize("text", ["fe80::1%x\nansible_connection: local", "fe80::1%;touch x", "fe80::1%eth0"])
+def test_an_address_carries_no_text_along(double, read, text):
+    double.add_machine("m", address=None)["nic"][0]["ip6address"] = text
+    seen = read()
+    assert seen.vars("m")["cloudstack_default_ipv6"] is None
+    assert not {"ansible_host", "cluster_address"} & seen.vars("m").keys()
+    assert len(seen.warnings) == 1
 
 
 def test_two_machines_of_one_name_are_refused_if_asked(double, read):
@@ -300,158 +335,11 @@ def test_values_are_never_templated(double, read):
     assert not TrustedAsTemplate.is_tagged_on(variables["cloudstack_displayname"])
 
 
-def test_the_same_is_true_of_the_cache(double, read, tmp_path):
-    double.add_machine("m", displayname="{{ 1 + 1 }}")
-    for _time in range(2):
-        seen = read(cache=True, **cached(tmp_path))
-        assert seen.vars("m")["cloudstack_displayname"] == "{{ 1 + 1 }}"
-        assert not TrustedAsTemplate.is_tagged_on(seen.vars("m")["cloudstack_displayname"])
-
-
 def test_what_an_option_fetches_by_a_lookup_is_used(double, read, monkeypatch):
     double.add_machine("m")
     monkeypatch.delenv("CLOUDSTACK_SECRET")
     monkeypatch.setenv("ELSEWHERE", "alice-secret")
     assert read(secret="{{ lookup('ansible.builtin.env', 'ELSEWHERE') }}").names == ["m"]
-
-
-# compose, groups, keyed_groups
-
-
-def test_groups_see_what_compose_made(double, read):
-    double.add_machine("m", offering="Large")
-    seen = read(
-        compose={"gib": "cloudstack_memory_mb // 1024"},
-        groups={"big": "gib >= 8", "small": "gib < 8"},
-        keyed_groups=[{"key": "cloudstack_zone", "prefix": "zone"}, {"key": "cloudstack_tags", "prefix": "tag"}],
-    )
-    assert seen.vars("m")["gib"] == 8
-    assert seen.groups == {"cloudstack": ["m"], "aurora_cluster": [], "big": ["m"], "zone_basic": ["m"]}
-
-
-def test_an_expression_that_always_fails_is_told_once(double, read):
-    for name in ("a", "b"):
-        double.add_machine(name)
-    seen = read(compose={"x": "nosuch.thing"}, groups={"y": "cloudstack_memory_mb"})
-    assert len(seen.warnings) == 2
-    assert "`compose` 'x' fails for 2 machines, a for one" in seen.warnings[0]
-    assert "`groups` 'y' fails for 2 machines" in seen.warnings[1]
-
-
-def test_an_expression_that_fails_now_and_then_is_not(double, read):
-    double.add_machine("a", tags={"tier": "1"})
-    double.add_machine("b")
-    seen = read(compose={"tier": "cloudstack_tags.tier"})
-    assert seen.vars("a")["tier"] == "1"
-    assert seen.warnings == []
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"compose": {"x": "nosuch"}},
-        {"groups": {"x": "nosuch"}},
-        {"groups": {"x": "cloudstack_memory_mb"}},
-        {"keyed_groups": [{"key": "nosuch"}]},
-        {"include": "starts_with(nosuch, 'x')"},
-    ],
-    ids=str,
-)
-def test_strict_makes_any_failure_an_error(double, read, options):
-    double.add_machine("m")
-    with pytest.raises(AnsibleParserError, match=r"`\w+` .*machine m"):
-        read(strict=True, **options)
-
-
-def test_a_number_as_a_group_says_what_to_do(double, read):
-    double.add_machine("m")
-    with pytest.raises(AnsibleParserError, match=r"`keyed_groups` and machine m: .* A number has to pass through"):
-        read(keyed_groups=[{"key": "cloudstack_cpus"}])
-
-
-def test_a_filter_that_fails_on_a_machine_is_not_true_for_it(double, read):
-    double.add_machine("a", group="web")
-    double.add_machine("b")
-    included = read(include="starts_with(group, 'w')")
-    assert included.names == ["a"]
-    assert "`include` \"starts_with(group, 'w')\" fails for 1 machines, b for one" in included.warnings[0]
-    assert read(exclude="starts_with(group, 'w')").names == ["b"]
-
-
-# The cache
-
-
-def cached(tmp_path, **options):
-    return {
-        "text": f"cache: true\ncache_plugin: ansible.builtin.jsonfile\ncache_connection: {tmp_path}/cache",
-        **options,
-    }
-
-
-def calls(double):
-    return double.cloud.calls["listVirtualMachines"]
-
-
-def test_the_cache_spares_the_cloud_until_it_is_flushed(double, read, tmp_path):
-    double.add_machine("a")
-    first = read(**cached(tmp_path))
-    asked = calls(double)
-    double.cloud.rows["machine"].clear()
-    again = read(**cached(tmp_path))
-    assert again.names == first.names == ["a"]
-    assert again.vars("a") == first.vars("a")
-    assert calls(double) == asked
-    double.add_machine("b")
-    # This is how --flush-cache arrives.
-    assert read(cache=False, **cached(tmp_path)).names == ["b"]
-    assert read(**cached(tmp_path)).names == ["b"]
-    assert calls(double) == asked + 2
-
-
-def test_another_account_or_question_has_another_entry(double, read, tmp_path, monkeypatch):
-    double.add_machine("hers")
-    double.add_machine("his", account="bob", zone="advanced")
-    assert read(**cached(tmp_path)).names == ["hers"]
-    for name, value in double.environment("bob").items():
-        monkeypatch.setenv(name, value)
-    assert read(**cached(tmp_path)).names == ["his"]
-    assert read(**cached(tmp_path, zones=["basic"])).names == []
-    assert len(list((tmp_path / "cache").iterdir())) == 3
-
-
-def test_another_endpoint_has_another_entry(double, read, tmp_path, monkeypatch):
-    monkeypatch.setattr(_cloudstack, "READ_RETRIES", 0)
-    double.add_machine("m")
-    read(**cached(tmp_path))
-    with pytest.raises(AnsibleParserError, match="no connection"):
-        read(**cached(tmp_path, endpoint="http://127.0.0.1:9/client/api", timeout=1))
-
-
-def test_a_cache_that_holds_something_else_is_not_believed(double, read, tmp_path):
-    double.add_machine("m")
-    read(**cached(tmp_path))
-    for broken in ("[]", '{"machines": 5}', "not json"):
-        [file] = (tmp_path / "cache").iterdir()
-        file.write_text(broken)
-        assert read(**cached(tmp_path)).names == ["m"]
-
-
-def test_no_secret_reaches_the_cache(double, read, tmp_path):
-    double.add_machine("m", password="machine-password", userdata="dXNlcmRhdGE=")
-    read(**cached(tmp_path))
-    [file] = (tmp_path / "cache").iterdir()
-    text = file.read_text() + file.name
-    assert "m" in read(**cached(tmp_path)).names
-    assert double.machine("m")["id"] in text
-    for secret in ("machine-password", "dXNlcmRhdGE=", "alice-key", "alice-secret"):
-        assert secret not in text
-
-
-def test_the_cache_needs_no_cloud(double, read, tmp_path):
-    double.add_machine("m")
-    read(**cached(tmp_path))
-    double.server.answers = "retired"
-    assert read(**cached(tmp_path)).names == ["m"]
 
 
 # Odd answers of the server

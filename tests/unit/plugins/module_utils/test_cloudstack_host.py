@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 
 import pytest
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_host import (
     Host,
     OddMachine,
+    address,
     choose_name,
     distinct,
     facts,
@@ -210,6 +212,12 @@ def test_forwarded_ports(rules, expected):
     assert (variables["ansible_host"], variables.get("ansible_port")) == expected
 
 
+@pytest.mark.parametrize("text", ["fe80::1%x\nansible_connection: local", "fe80::1%;touch x", "fe80::1%eth0", "%"])
+def test_an_address_with_a_percent_sign_is_none(text):
+    assert address(text) is None
+    assert address(text, 6) is None
+
+
 def test_a_static_nat_address_comes_from_the_row_or_from_a_card():
     assert host(changed(publicip="192.0.2.9")).variables["ansible_host"] == "192.0.2.9"
     nics = [{"ipaddress": "10.0.0.1", "publicip": "192.0.2.8", "isdefault": True}]
@@ -234,6 +242,22 @@ def test_doubles_with_alike_ids_or_a_taken_name_are_told_apart_all_the_same():
     assert {one.name for one in found} == {"web-11111111-a", "web-11111111-b"}
     found, _doubles = distinct(named(("web", "11111111-a"), ("web", "22222222-b"), ("web-11111111", "33333333-c")))
     assert len({one.name for one in found}) == 3
+
+
+@pytest.mark.parametrize("ids", [("", ""), ("1", "1"), ("", "1"), ("", "", "1", "1")])
+def test_names_are_distinct_whatever_the_ids(ids):
+    hosts = [Host(ident, "web", {"number": number}, [], []) for number, ident in enumerate(ids)]
+    hosts += [Host("9", "web-2", {}, [], []), Host("8", "web-1", {}, [], [])]
+    for order in itertools.permutations(hosts):
+        found, doubles = distinct(list(order))
+        assert doubles == ["web"]
+        assert len({host.name for host in found}) == len(hosts)
+        assert all(choose_name({"name": host.name}, ["name"]) == host.name for host in found)
+        assert {host.name for host in found if host.id in ("8", "9")} == {"web-1", "web-2"}
+        # Who is called what does not depend on the order.
+        assert sorted((host.name, str(host.variables)) for host in found) == sorted(
+            (host.name, str(host.variables)) for host in distinct(hosts)[0]
+        )
 
 
 anything = st.recursive(
