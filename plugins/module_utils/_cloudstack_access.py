@@ -149,6 +149,12 @@ class SecurityGroup:
     def ours(self):
         return self.row is not None and self.row.get("description") == self.description
 
+    def members(self, rows):
+        """The names of the machines that are in it, destroyed ones too."""
+        return names_of(
+            row for row in rows if self.row["id"] in [group["id"] for group in row.get("securitygroup") or []]
+        )
+
     @property
     def rules(self):
         """The rules there are, each with its id."""

@@ -33,7 +33,8 @@ from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_wanted 
 )
 
 IN_USE = 536
-OUTCOMES = {"deployed": ("deploy", "replace"), "started": ("start",), "destroyed": ("destroy",)}
+HELD = "Destroyed machines are in it until the cloud expunges them; run again after that."
+OUTCOMES = {"deployed": ("deploy", "replace"), "started": ("start",), "destroyed": ("destroy", "replace")}
 
 
 class Run:
@@ -144,7 +145,7 @@ class Run:
             self.finish(plan)
         going = [step.row for step in plan.steps]
         staying = [row for row in rows if row not in going]
-        removals = [self.key_pair_to_remove(staying), self.group_to_remove()]
+        removals = [self.key_pair_to_remove(staying), self.group_to_remove(staying)]
         self.finish(plan, afterwards=[removal for removal in removals if removal])
 
     def key_pair_to_remove(self, rows):
@@ -157,8 +158,15 @@ class Run:
         self.note(f"key pair {self.keys.name}", "registered", "absent")
         return self.keys.delete
 
-    def group_to_remove(self):
+    def group_to_remove(self, rows):
+        """What removes the cluster's security group, unless one of the machines in `rows`, which stay, is in it."""
         if not self.group or not self.group.ours:
+            return None
+        if members := self.group.members(rows):
+            self.module.warn(f"The security group {self.group.name} stays: {', '.join(members)} of others are in it.")
+            return None
+        if self.group.members(self.cloud.list("listVirtualMachines", state="Destroyed", **self.scope)):
+            self.module.warn(f"The security group {self.group.name} stays. {HELD}")
             return None
         self.note(f"security group {self.group.name}", sorted(map(rule_text, self.group.rules)), "absent")
         return self.remove_group
@@ -169,10 +177,9 @@ class Run:
         except CloudStackError as error:
             if error.code != IN_USE:
                 raise
-            self.module.warn(
-                f"The security group {self.group.name} stays: {error.text}. Destroyed machines hold it until the cloud "
-                "expunges them; run again after that."
-            )
+            self.module.warn(f"The security group {self.group.name} stays: {error.text}. {HELD}")
+            for side in (self.before, self.after):
+                del side[f"security group {self.group.name}"]
 
     # Both
 
@@ -198,12 +205,13 @@ class Run:
 
         `rules` is a security group whose rules are being added; `afterwards` are called once all machines are as wanted.
         """
-        result = {"changed": bool(self.after), "diff": {"before": self.before, "after": self.after}}
+        # Before and after change below, when something turns out to stay.
+        result = {"diff": {"before": self.before, "after": self.after}}
         if self.module.check_mode:
             for outcome, actions in OUTCOMES.items():
-                result[outcome] = [step.name for step in plan.steps if step.action in actions]
+                result[outcome] = sorted(step.name for step in plan.steps if step.action in actions)
             result["machines"] = [summary(step.row) for step in plan.steps if step.row]
-            self.module.exit_json(calls=self.cloud.calls, **result)
+            self.module.exit_json(changed=bool(self.after), calls=self.cloud.calls, **result)
         apply = Apply(self.cloud, self.scope, self.params["cluster"], self.params["expunge"], self.on_progress)
         apply.run(plan.steps)
         if rules:
@@ -219,14 +227,17 @@ class Run:
             self.module.fail_json(
                 msg=failure_text(apply.failed),
                 failed_parts={name: " ".join(reasons) for name, reasons in apply.failed.items()},
+                changed=bool(self.after),
                 calls=self.cloud.calls,
                 **result,
             )
         for removal in afterwards:
             removal()
-        rows = list_machines(self.cloud, self.scope) if result["changed"] else [step.row for step in plan.steps]
+        changed = bool(self.after)
+        rows = list_machines(self.cloud, self.scope) if changed else [step.row for step in plan.steps]
         ours = [summary(row) for row in rows if is_ours(row, self.params["cluster"])]
-        self.module.exit_json(machines=sorted(ours, key=lambda row: row["name"]), calls=self.cloud.calls, **result)
+        machines = sorted(ours, key=lambda row: row["name"])
+        self.module.exit_json(changed=changed, machines=machines, calls=self.cloud.calls, **result)
 
 
 def failure_text(failed):

@@ -81,7 +81,7 @@ options:
         description: The name of a key pair that is there already, in place of O(key_pair).
         type: str
       user_data:
-        description: User data, usually for cloud-init, as plain text.
+        description: User data, usually for cloud-init, as plain text. It may hold secrets, and is neither shown nor logged.
         type: str
       tags:
         description: More tags. Tags that are not named here are left as they are.
@@ -251,7 +251,7 @@ started:
   type: list
   elements: str
 destroyed:
-  description: Names of the machines that were destroyed, or would be.
+  description: Names of the machines that were destroyed, or would be. One that never ran and is deployed anew is among them.
   returned: success, and after a failed change
   type: list
   elements: str
@@ -282,7 +282,7 @@ MACHINE_SPEC = {
     "security_groups": {"type": "list", "elements": "str", "default": []},
     "affinity_groups": {"type": "list", "elements": "str", "default": []},
     "key_pair": {"type": "str", "no_log": False},
-    "user_data": {"type": "str"},
+    "user_data": {"type": "str", "no_log": True},
     "tags": {"type": "dict", "default": {}},
     "least_memory": {"type": "int", "default": 0},
 }
@@ -312,8 +312,16 @@ SPEC = {
 }
 
 
+class Module(AnsibleModule):
+    def _log_invocation(self):
+        # The log shows a list as Python writes it, and there a text of several lines is not the one to be left out.
+        texts = [machine.get("user_data") for machine in self.params["machines"] or []]
+        self.no_log_values.update(repr(text)[1:-1] for text in texts if text)
+        super()._log_invocation()
+
+
 def main():
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    module = Module(argument_spec=SPEC, supports_check_mode=True)
     try:
         Run(module).run()
     except Problems as error:

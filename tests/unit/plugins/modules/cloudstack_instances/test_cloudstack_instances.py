@@ -105,8 +105,12 @@ def test_a_failed_deployment_leaves_the_others_and_the_second_run_finishes(run, 
     assert [double.machine(name)["state"] for name in "abc"] == ["Running", "Error", "Running"]
     kept = double.machine("a")["id"]
 
+    told = run(check_mode=True, **wish("a", "b", "c"))
     second = run(**wish("a", "b", "c"))
-    assert (second["failed"], second["deployed"]) == (False, ["b"])
+    assert (second["failed"], second["deployed"], second["destroyed"]) == (False, ["b"], ["b"])
+    assert {key: told[key] for key in ("deployed", "destroyed", "diff")} == {
+        key: second[key] for key in ("deployed", "destroyed", "diff")
+    }
     assert [row["state"] for row in double.cloud.rows["machine"]] == ["Running"] * 3
     assert double.machine("a")["id"] == kept
 
@@ -240,6 +244,14 @@ def test_in_a_project(run, double):
     assert run(**{**wish(), "state": "absent", "machines": None})["destroyed"] == []
     assert run(**{**wanted, "state": "absent", "machines": None})["destroyed"] == ["a"]
     assert "no project 'red'" in run(**wish("a", project="red"))["msg"]
+
+
+def test_user_data_is_neither_told_nor_logged(run, double, logged):
+    wanted = {**wish(), "machines": [machine("a", user_data="#cloud-config\npassword: TOPSECRET\n")]}
+    result = run(**wanted)
+    assert result["deployed"] == ["a"]
+    assert "TOPSECRET" not in str(result) + str(logged)
+    assert "TOPSECRET" in base64.b64decode(double.machine("a")["_userdata"]).decode()
 
 
 def test_nothing_secret_is_told(run, double):

@@ -50,3 +50,41 @@ def test_two_clusters_of_one_user_share_the_key_and_keep_it_while_one_needs_it(r
     assert names(double, "keypair") == ["blue"]
     assert run(**removal())["diff"]["after"] == {"key pair blue": "absent"}
     assert names(double, "keypair") == []
+
+
+def test_a_group_that_stays_is_no_change(run, double):
+    double.cloud.may_expunge = False
+    run(**wish("a"))
+    first = run(**removal())
+    assert (first["changed"], first["destroyed"], first["diff"]["after"]) == (
+        True,
+        ["a"],
+        {"a": "absent", "key pair blue": "absent"},
+    )
+    for check_mode in (True, False):
+        again = run(check_mode=check_mode, **removal())
+        assert (again["failed"], again["changed"], again["diff"]) == (False, False, {"before": {}, "after": {}})
+        [warning] = again["warnings"]
+        assert "security group blue stays. Destroyed machines are in it" in warning
+
+
+def test_a_group_that_a_machine_of_others_is_in_stays_and_says_whose(run, double):
+    run(**wish("a"))
+    group = double.cloud.by_name("securitygroup", "blue")
+    double.add_machine("web", securitygroup=[{"id": group["id"], "name": "blue"}])
+    told = run(check_mode=True, **removal())
+    done = run(**removal())
+    assert told["diff"] == done["diff"]
+    assert told["warnings"] == done["warnings"] == ["The security group blue stays: web of others are in it."]
+    assert run(**removal())["changed"] is False
+    assert double.cloud.by_name("securitygroup", "blue") is group
+
+
+def test_a_group_that_something_unseen_holds_is_told_with_the_clouds_words(run, double):
+    run(**wish("a"))
+    other = double.cloud.by_name("securitygroup", "default")
+    other["ingressrule"].append({"ruleid": "1", "protocol": "tcp", "securitygroupname": "blue", "account": "alice"})
+    result = run(**removal())
+    assert (result["failed"], "security group blue" in result["diff"]["after"]) == (False, False)
+    assert "rules that use it" in result["warnings"][0]
+    assert run(**removal())["changed"] is False
