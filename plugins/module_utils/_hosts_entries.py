@@ -92,7 +92,8 @@ def normalise(
             kept.setdefault(name.lower(), name)
             home = homes.setdefault((name.lower(), ":" in address), address)
             if home != address:
-                twice.append(f"entry {number}: {name} is given two addresses, {home} and {address}")
+                remedy = " (duplicates=allow lets it have both)" if duplicates == "fail" else ""
+                twice.append(f"entry {number}: {name} is given two addresses, {home} and {address}{remedy}")
     if problems:
         raise HostsError("entries: " + _shown(problems))
     if twice and duplicates == "warn":
