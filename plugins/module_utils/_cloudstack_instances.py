@@ -20,6 +20,7 @@ from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_apply i
     settle,
 )
 from ansible_collections.aurora.cluster.plugins.module_utils._cloudstack_plan import (
+    GONE,
     difference,
     is_ours,
     make_plan,
@@ -141,11 +142,11 @@ class Run:
         rows = self.rows()
         plan = make_removal(names, rows, self.params["cluster"])
         self.note_machines(plan)
-        if names is not None:
-            self.finish(plan)
-        going = [step.row for step in plan.steps]
-        staying = [row for row in rows if row not in going]
-        removals = [self.key_pair_to_remove(staying), self.group_to_remove(staying)]
+        removals = []
+        if names is None:
+            going = [step.row for step in plan.steps]
+            staying = [row for row in rows if row not in going]
+            removals = [self.key_pair_to_remove(staying), self.group_to_remove(staying)]
         self.finish(plan, afterwards=[removal for removal in removals if removal])
 
     def key_pair_to_remove(self, rows):
@@ -153,7 +154,7 @@ class Run:
         if not self.keys or not self.keys.removable:
             return None
         if users := self.keys.users(rows):
-            self.module.warn(f"The key pair {self.keys.name} stays: {', '.join(users)} of others carry it.")
+            self.module.warn(f"The key pair {self.keys.name} stays, in use by {', '.join(users)}.")
             return None
         self.note(f"key pair {self.keys.name}", "registered", "absent")
         return self.keys.delete
@@ -162,10 +163,12 @@ class Run:
         """What removes the cluster's security group, unless one of the machines in `rows`, which stay, is in it."""
         if not self.group or not self.group.ours:
             return None
-        if members := self.group.members(rows):
-            self.module.warn(f"The security group {self.group.name} stays: {', '.join(members)} of others are in it.")
+        gone = [row for row in rows if row.get("state") in GONE]
+        if members := self.group.members(row for row in rows if row not in gone):
+            self.module.warn(f"The security group {self.group.name} stays, in use by {', '.join(members)}.")
             return None
-        if self.group.members(self.cloud.list("listVirtualMachines", state="Destroyed", **self.scope)):
+        gone += self.cloud.list("listVirtualMachines", state="Destroyed", **self.scope)
+        if self.group.members(gone):
             self.module.warn(f"The security group {self.group.name} stays. {HELD}")
             return None
         self.note(f"security group {self.group.name}", sorted(map(rule_text, self.group.rules)), "absent")

@@ -42,7 +42,7 @@ def test_two_clusters_of_one_user_share_the_key_and_keep_it_while_one_needs_it(r
     told = run(check_mode=True, **removal())
     first = run(**removal())
     assert (told["diff"], told["warnings"]) == (first["diff"], first["warnings"])
-    assert first["warnings"] == ["The key pair blue stays: b of others carry it."]
+    assert first["warnings"] == ["The key pair blue stays, in use by b."]
     assert (names(double), names(double, "keypair")) == (["b"], ["blue"])
     assert run(**removal())["changed"] is False
 
@@ -68,6 +68,13 @@ def test_a_group_that_stays_is_no_change(run, double):
         assert "security group blue stays. Destroyed machines are in it" in warning
 
 
+def test_an_administrator_who_sees_destroyed_machines_is_told_the_same(run, double):
+    run(user="admin", **wish("a"))
+    double.machine("a")["state"] = "Destroyed"
+    [warning] = run(user="admin", **removal())["warnings"]
+    assert "Destroyed machines are in it" in warning
+
+
 def test_a_group_that_a_machine_of_others_is_in_stays_and_says_whose(run, double):
     run(**wish("a"))
     group = double.cloud.by_name("securitygroup", "blue")
@@ -75,7 +82,7 @@ def test_a_group_that_a_machine_of_others_is_in_stays_and_says_whose(run, double
     told = run(check_mode=True, **removal())
     done = run(**removal())
     assert told["diff"] == done["diff"]
-    assert told["warnings"] == done["warnings"] == ["The security group blue stays: web of others are in it."]
+    assert told["warnings"] == done["warnings"] == ["The security group blue stays, in use by web."]
     assert run(**removal())["changed"] is False
     assert double.cloud.by_name("securitygroup", "blue") is group
 
