@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes, of the packages built here, packages in the layouts that upstream's have, a repository and a tarball.
+"""Makes, of the packages built here and of Debian's ZooKeeper, packages and tarballs in upstream's layouts, and a repository.
 
 Usage: upstream.py PACKAGES TARGET. TARGET/made.json says what there is.
 """
@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
+
+JARS = Path("/usr/share/java")
 
 # Upstream's daemons are started by a script that makes a flag of every file in a directory. This is as much of it as one needs
 # to see whether it was run.
@@ -91,6 +95,15 @@ def packaged(root: Path, directory: Path, control: dict[str, str], target: Path)
     return described(path, target, version=control["Version"], depends=control["Depends"])
 
 
+def archived(directory: Path, name: str, target: Path) -> dict[str, str]:
+    """Pack a directory under another name into a tarball, and describe it."""
+    path = target / f"files/{name}.tar.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    root = directory.rename(directory.with_name(name))
+    run("tar", "-C", root.parent, "-I", "gzip -1", "-cf", path, name)
+    return described(path, target)
+
+
 def upstream_layout(root: Path, agent: str, postinst: str) -> None:
     """Turn the files of our package into what upstream's installs."""
     shutil.rmtree(root / "usr/lib/systemd")
@@ -118,6 +131,19 @@ def unpacked(package: Path, parent: Path, name: str) -> Path:
     root = parent / name
     run("dpkg-deb", "--extract", package, root)
     return root
+
+
+def zookeeper_layout(root: Path) -> None:
+    """Put Debian's ZooKeeper and what it needs where upstream has them, with the Logback that a package brings to the machine."""
+    (root / "lib").mkdir(parents=True)
+    with zipfile.ZipFile(JARS / "zookeeper.jar") as jar:
+        manifest = re.sub(r"\r?\n ", "", jar.read("META-INF/MANIFEST.MF").decode())
+    needed = re.search(r"^Class-Path: (.*)$", manifest, re.MULTILINE)[1].split()
+    for path in map(Path, [str(JARS / "zookeeper.jar"), *needed]):
+        if path.exists():
+            shutil.copy(path, root / "lib")
+    for name in ("logback-classic.jar", "logback-core.jar"):
+        (root / "lib" / name).symlink_to(JARS / name)
 
 
 def sign_repository(repository: Path, work: Path) -> None:
@@ -164,16 +190,21 @@ def main(packages: Path, target: Path, work: Path) -> None:
     for key, revision in (("aventer", "0.7.1"), ("aventer_next", "0.7.2")):
         named = {"Package": "aventer-mesos", "Version": f"{upstream}-{revision}", "Provides": "mesos", **control}
         made[key] = packaged(root, target / "repository", named, target)
-    root = unpacked(mesos, work, "archive") / "usr"
+
+    root = unpacked(mesos, work, "mesos_archive") / "usr"
     shutil.rmtree(root / "lib/systemd")
-    tarball = target / f"files/mesos-{upstream}.tar.gz"
-    run("tar", "-C", root.rename(root.with_name("mesos")).parent, "-I", "gzip -1", "-cf", tarball, "mesos")
-    made["archive"] = described(tarball, target)
+    made["mesos_archive"] = archived(root, f"mesos-{upstream}", target)
+    root = unpacked(executor, work, "executor_archive") / "usr/share/aurora"
+    made["executor_archive"] = archived(root, "aurora-executor", target)
+    root = unpacked(scheduler, work, "scheduler_archive") / "usr"
+    shutil.rmtree(root / "bin")
+    (root / "sbin").rename(root / "bin")
+    made["scheduler_archive"] = archived(root, "aurora-scheduler", target)
+    zookeeper_layout(work / "zookeeper_archive")
+    made["zookeeper_archive"] = archived(work / "zookeeper_archive", "apache-zookeeper-bin", target)
 
-    for key, package in (("executor", executor), ("scheduler", scheduler)):
-        copy = Path(shutil.copy(package, target / "files"))
-        made[key] = described(copy, target, version=field(copy, "Version"), depends=field(copy, "Depends"))
-
+    copy = Path(shutil.copy(executor, target / "files"))
+    made["executor"] = described(copy, target, version=field(copy, "Version"), depends=field(copy, "Depends"))
     os.link(target / made["executor"]["file"], target / "repository" / Path(made["executor"]["file"]).name)
     sign_repository(target / "repository", work)
 

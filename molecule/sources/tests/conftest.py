@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from scenario import Scenario
 
@@ -22,6 +23,13 @@ def refused(playbook: str, limit: str, **variables) -> str:
     return run.words
 
 
+def wanted(directory: Path, **hosts: dict) -> Path:
+    """An inventory beside the scenario's own, with other variables of some machines."""
+    inventory = directory / "inventory.json"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}))
+    return inventory
+
+
 def agents() -> dict[str, bool]:
     return {agent["hostname"]: agent["active"] for agent in FOUR.get("north", 5050, "/slaves")["slaves"]}
 
@@ -34,3 +42,16 @@ def daemons(name: str) -> dict[str, str]:
 
 def package(name: str, package_name: str) -> str:
     return FOUR.machine(name).check_output("dpkg-query --show --showformat='${Version}' %s", package_name)
+
+
+class Process(NamedTuple):
+    """A unit's main process."""
+
+    command: list[str]
+    environment: list[str]
+
+
+def process(name: str, unit: str) -> Process:
+    pid = FOUR.machine(name).check_output(f"systemctl show --property=MainPID --value {unit}")
+    files = [FOUR.machine(name).file(f"/proc/{pid}/{file}").content_string for file in ("cmdline", "environ")]
+    return Process(*(text.split("\0") for text in files))

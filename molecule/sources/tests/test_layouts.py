@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import FOUR, MADE, agents, daemons, package
+from conftest import FOUR, MADE, agents, daemons, package, process
 
 OURS = {
     "north": ("mesos-master.service", "/usr/sbin/mesos-master"),
@@ -24,36 +24,34 @@ def test_every_machine_has_the_package_of_its_source():
     assert package("south", "mesos") == MADE["mesosphere"]["version"]
     assert package("east", "aventer-mesos") == MADE["aventer"]["version"]
     assert package("west", "mesos") == MADE["mesosphere"]["version"]
-    assert package("south", "aurora-scheduler") == MADE["scheduler"]["version"]
     assert package("east", "aurora-executor") == package("west", "aurora-executor") == MADE["executor"]["version"]
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_unit_takes_the_place_of_the_packages(name):
     unit, program = OURS[name]
-    host = FOUR.machine(name)
-    assert host.check_output(f"systemctl show --property=FragmentPath --value {unit}") == f"/etc/systemd/system/{unit}"
-    assert "mesos-init-wrapper" not in host.check_output(f"systemctl cat {unit}")
-    assert host.service(unit).is_enabled
+    shown = FOUR.machine(name).check_output(f"systemctl show --property=FragmentPath,UnitFileState,ExecStart {unit}")
+    assert {f"FragmentPath=/etc/systemd/system/{unit}", "UnitFileState=enabled"} <= set(shown.splitlines())
+    assert "mesos-init-wrapper" not in shown
     assert daemons(name) == {program: unit}
 
 
 def test_a_package_that_started_its_daemons_left_none_of_them_running():
     """The wrapper's own trace says that they were started, so that this shows something."""
     for name in ("north", "south", "west"):
-        for kind in ("master", "slave"):
-            assert FOUR.machine(name).file(f"/var/lib/mesos/{kind}-was-started-by-the-wrapper").exists
+        traces = [f"/var/lib/mesos/{kind}-was-started-by-the-wrapper" for kind in ("master", "slave")]
+        FOUR.machine(name).check_output(f"ls {' '.join(traces)}")
     assert FOUR.machine("south").run("pgrep -f /usr/sbin/mesos").rc == 1
     for name in MASKED:
         assert FOUR.machine(name).run("pgrep -f mesos-init-wrapper").rc == 1
         assert FOUR.machine(name).check_output("systemctl --failed --plain --no-legend") == ""
 
 
-@pytest.mark.parametrize(("name", "unit"), [(name, unit) for name, units in MASKED.items() for unit in units])
-def test_units_that_are_not_for_this_machine_are_masked(name, unit):
-    host = FOUR.machine(name)
-    assert host.run(f"systemctl is-enabled {unit}").stdout.strip() == "masked"
-    assert host.run(f"systemctl is-active {unit}").stdout.strip() != "active"
+@pytest.mark.parametrize(("name", "units"), MASKED.items())
+def test_units_that_are_not_for_this_machine_are_masked(name, units):
+    show = "systemctl show --property=LoadState,ActiveState --value"
+    states = FOUR.machine(name).check_output(f"{show} {' '.join(units)}").split()
+    assert states == ["masked", "inactive"] * len(units)
 
 
 def test_the_packages_own_wrapper_settings_were_not_refused_and_do_not_count():
@@ -96,3 +94,28 @@ def test_a_repository_is_described_once_with_its_key():
     [file] = host.check_output("grep -rl :8087/repository /etc/apt/sources.list.d").splitlines()
     assert "Signed-By: " in host.file(file).content_string
     host.run_expect([0], "apt-get check")
+
+
+def test_a_tarballs_zookeeper_runs_and_logs_as_upstreams():
+    command = process("north", "zookeeper").command
+    assert command[command.index("-cp") + 1] == "/opt/zookeeper/lib/*"
+    assert "-Dlogback.configurationFile=/etc/zookeeper/cluster/logback.xml" in command
+    assert not FOUR.machine("north").package("libzookeeper-java").is_installed
+    said = FOUR.machine("north").check_output("journalctl --unit=zookeeper --output=cat")
+    assert "INFO  [main:QuorumPeerConfig] Reading configuration from: /etc/zookeeper/cluster/zoo.cfg\n" in said
+
+
+def test_a_tarballs_scheduler_is_told_of_its_java():
+    scheduler = process("south", "aurora-scheduler")
+    assert "/opt/aurora-scheduler/bin/aurora-scheduler" in scheduler.command
+    options = "-Xms512m -Xmx512m -Djava.net.preferIPv4Stack=true -Djava.library.path=/usr/lib:/usr/local/lib"
+    assert {"JAVA_HOME=/opt/jdk8", f"JAVA_OPTS={options}"} <= set(scheduler.environment)
+    assert not FOUR.machine("south").package("aurora-scheduler").is_installed
+
+
+def test_a_second_run_changes_nothing():
+    """With settings of packages' wrappers and unpacked tarballs there."""
+    components = ("zookeeper", "mesos_master", "mesos_slave", "aurora_scheduler")
+    playbooks = [f"playbooks/{component}.yml" for component in components]
+    run = FOUR.play(*playbooks, variables={"mesos_slave_serial": "100%"})
+    assert (run.status, run.changed) == (0, dict.fromkeys(MASKED, 0)), run.said
