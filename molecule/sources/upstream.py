@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes, of the packages built here and of Debian's ZooKeeper, packages and tarballs in upstream's layouts, and a repository.
+"""Makes packages and tarballs in upstream's layouts, of those built here and of Debian's ZooKeeper, and a repository.
 
 Usage: upstream.py PACKAGES TARGET. TARGET/made.json says what there is.
 """
@@ -134,7 +134,7 @@ def unpacked(package: Path, parent: Path, name: str) -> Path:
 
 
 def zookeeper_layout(root: Path) -> None:
-    """Put Debian's ZooKeeper and what it needs where upstream has them, with the Logback that a package brings to the machine."""
+    """Put Debian's ZooKeeper where upstream has its own, with links to the Logback that a package brings to the machine."""
     (root / "lib").mkdir(parents=True)
     with zipfile.ZipFile(JARS / "zookeeper.jar") as jar:
         manifest = re.sub(r"\r?\n ", "", jar.read("META-INF/MANIFEST.MF").decode())

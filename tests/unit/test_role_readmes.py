@@ -24,7 +24,7 @@ EMPTY = "sha256:" + hashlib.sha256(b"").hexdigest()
 
 
 def sets_of_variables(example: dict) -> list[dict]:
-    """The variables of each host of an example, which sets them for one host or shows groups or an inventory's source."""
+    """The variables of each host of an example, which may also show groups, or the source of an inventory."""
     if set(example) <= set(COMPONENT_GROUPS):
         return [variables for group in example.values() for variables in group["hosts"].values()]
     return [] if set(example) == {"compose"} else [example]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sources and settings that cannot work: one message each, which names host and variable, before anything is changed."""
+"""Sources and settings that cannot work: one message each, with host and variable, before anything is changed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which settings of upstream's start wrapper are a person's, asked of directories on this computer that act as machines."""
+"""Which settings of upstream's start wrapper are a person's; directories of this computer act as machines."""
 
 from __future__ import annotations
 
