@@ -134,7 +134,7 @@ def unpacked(package: Path, parent: Path, name: str) -> Path:
 
 
 def zookeeper_layout(root: Path) -> None:
-    """Put Debian's ZooKeeper where upstream has its own, with links to the Logback that a package brings to the machine."""
+    """Put Debian's ZooKeeper where upstream has its own, with links to the Logback of a package on the machine."""
     (root / "lib").mkdir(parents=True)
     with zipfile.ZipFile(JARS / "zookeeper.jar") as jar:
         manifest = re.sub(r"\r?\n ", "", jar.read("META-INF/MANIFEST.MF").decode())
