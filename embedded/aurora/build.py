@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "mesos"))
 import download
 
-VERSION = "0.22.0+embedded2"
+VERSION = "0.22.0+embedded3"
 EPOCH = "1577836800"  # fixed, so that the same sources give the same packages
 # package -> path of an executable archive -> (module, function, links to it); the clients carry pystachio
 BIN = "usr/share/aurora/bin"

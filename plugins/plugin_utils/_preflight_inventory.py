@@ -24,6 +24,13 @@ QUORUMS = {
     "mesos_master_quorum": "mesos_master",
     "aurora_scheduler_log_quorum_size": "aurora_scheduler",
 }
+# What the others compose from zookeeper_client_port, unless it is set.
+CLIENTS = {
+    "mesos_master": "mesos_master_zk",
+    "mesos_slave": "mesos_slave_master",
+    "aurora_scheduler": "aurora_scheduler_zk_endpoints",
+    "devtools": "devtools_zk_port",
+}
 # Component, its ports' variables and the unit that listens on them.
 PORTS = {
     "zookeeper": {
@@ -226,6 +233,23 @@ def check_quorums(hosts, groups, problems):
             )
 
 
+def check_client_port(hosts, groups, defaults, problems):
+    """The port that ZooKeeper's clients are told must be the one it listens on, also where it is set for one group."""
+
+    def seen_by(host):
+        return as_int(hosts[host].get("zookeeper_client_port", defaults.get("zookeeper_client_port")))
+
+    served = {seen_by(host) for host in groups.get("zookeeper", [])}
+    for group, variable in CLIENTS.items():
+        for host in groups.get(group, []):
+            if variable not in hosts[host] and served - {seen_by(host)}:
+                problems.add(
+                    "zookeeper_client_port is %s there and %s in the group zookeeper: set it once, for the group %s"
+                    % (seen_by(host), " and ".join(sorted(map(str, served))), TOP_GROUP),
+                    host,
+                )
+
+
 def wanted_ports(host, hosts, groups, defaults):
     """Return (variable, port, unit) for each port that the components on a host will listen on."""
     wanted = []
@@ -257,4 +281,5 @@ def check_inventory(hosts, groups, defaults, problems):
     check_addresses(hosts, groups, problems)
     check_zookeeper_ids(hosts, groups, problems)
     check_quorums(hosts, groups, problems)
+    check_client_port(hosts, groups, defaults, problems)
     check_ports(hosts, groups, defaults, problems)

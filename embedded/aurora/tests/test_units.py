@@ -333,8 +333,8 @@ def test_second_build_does_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--version"], 0, "0.22.0+embedded2"),
-        (["version"], 0, "0.22.0+embedded2"),
+        (["--version"], 0, "0.22.0+embedded3"),
+        (["version"], 0, "0.22.0+embedded3"),
         (["job", "status", "nowhere/a/prod/b"], 6, "Unknown cluster nowhere; clusters.json has: example, kerberos"),
         (["job", "status", "example/a/prod"], 6, "is not a job key"),
         (["job", "kill", "example/a/prod/b"], 6, "Which instances?"),

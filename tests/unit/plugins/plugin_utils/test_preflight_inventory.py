@@ -189,6 +189,24 @@ def test_a_port_out_of_range():
     ]
 
 
+def test_a_client_port_that_only_the_servers_are_told():
+    hosts, groups = cluster(mesos_slave=2)
+    hosts["zookeeper1"]["zookeeper_client_port"] = "2182"
+    hosts["devtools1"]["devtools_zk_port"] = 2182
+    (line,) = problems_of(hosts, groups)
+    assert line == (
+        "hosts mesos-master1, mesos-slave1, mesos-slave2, aurora-scheduler1: zookeeper_client_port is 2181 there and "
+        "2182 in the group zookeeper: set it once, for the group aurora_cluster"
+    )
+
+
+def test_a_client_port_that_all_are_told():
+    hosts, groups = cluster(zookeeper=3)
+    for variables in hosts.values():
+        variables["zookeeper_client_port"] = 2182
+    assert problems_of(hosts, groups) == []
+
+
 def test_hosts_that_share_a_problem_share_a_line():
     problems = preflight.Problems(["a", "b", "c"])
     for text, hosts in [("one", "a"), ("two", "ab"), ("all", "abc")]:
