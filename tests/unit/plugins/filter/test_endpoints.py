@@ -52,7 +52,7 @@ def test_user_and_password_are_taken_out(text, shown):
 
 def test_the_explanation_of_a_failure_shows_no_password():
     task = yaml.safe_load(EXPLAIN.read_text())[-1]
-    environment = jinja2.Environment(autoescape=False)  # noqa: S701
+    environment = jinja2.Environment(autoescape=False)  # noqa: S701 - plain text, no HTML
     environment.filters.update({f"aurora.cluster.{name}": function for name, function in FILTERS.items()})
     message = environment.from_string(task["ansible.builtin.fail"]["msg"]).render(
         common_explanation="zk://aurora:hush@zk1:2181/mesos must answer.",

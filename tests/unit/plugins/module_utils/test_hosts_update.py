@@ -9,8 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_write import (
     ATTEMPTS,
     ChangedError,
@@ -23,12 +21,6 @@ from ansible_collections.aurora.cluster.plugins.module_utils._hosts_write import
 
 OLD = b"127.0.0.1 localhost\n" * 5
 NEW = OLD + b"10.0.0.1 alpha\n"
-
-
-@pytest.fixture
-def module():
-    with patch_module_args({}):
-        return AnsibleModule(argument_spec={})
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.aurora.cluster.plugins.module_utils import _hosts_write
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_entries import HostsError
 from ansible_collections.aurora.cluster.plugins.module_utils._hosts_write import (
@@ -30,12 +28,6 @@ NEWS = {"longer": OLD + b"10.0.0.1 alpha\n" * 50, "shorter": b"10.0.0.9 beta\n"}
 CALLS = ["mkstemp", "fsync", "chown", "fchown", "fchmod", "rename", "pwrite", "ftruncate", "utime", "chmod"]
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-
-
-@pytest.fixture
-def module():
-    with patch_module_args({}):
-        return AnsibleModule(argument_spec={})
 
 
 @pytest.fixture
